@@ -1,0 +1,8 @@
+//! What decides and never does: no async, no clock, no randomness, no logging, no I/O. Times and seeds are arguments.
+
+pub mod backoff;
+pub mod changes;
+pub mod courier;
+pub mod poller;
+pub mod quota;
+pub mod seen;

@@ -1,0 +1,371 @@
+//! How many calls may go now. Two governor limiters per endpoint; nothing else in the program counts calls.
+//!
+//! A token bucket lets burst + refill through in one window, so `per_minute(50)` would let 100 through. Here burst and
+//! refill together stay under the quota in every sliding window:
+//!
+//! | limiter | burst | refill | calls in any closed window |
+//! |---|---|---|---|
+//! | minute paces | 1 | N - 3 per minute | at most N - 2 |
+//! | hour lends | N * 40 / 1500 | N * 1440 / 1500 per hour | at most N * 1480 / 1500 |
+//!
+//! The margin of two is the number of list calls that can be in the air at once (tail and sweep): a call counts at the
+//! server when it arrives, which is at most those two later than we reckoned. The state is two instants on our own clock;
+//! the caller makes it durable before the call leaves.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{NotKeyed, StateStore};
+use serde::{Deserialize, Serialize};
+
+use crate::model::moment::Moment;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Calls that can be in the air at once, see above.
+const IN_THE_AIR: u32 = 2;
+
+/// The quota of one endpoint, calls in any sliding window. Of one tenant and one app registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// In any 60 s.
+    pub per_minute: u32,
+    /// In any 3600 s.
+    pub per_hour: u32,
+}
+
+/// The smallest quota that still leaves a call after the margins.
+pub const LIMIT_MIN: u32 = 5;
+
+/// Who asks, most urgent first. A lower lane leaves a reserve of the hour for the lanes above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// What is new, now.
+    Tail,
+    /// Completeness; and single incidents that somebody asked for.
+    Sweep,
+    /// A sink that is replayed.
+    Replay,
+    /// A long way back.
+    CatchUp,
+    /// The second look.
+    Audit,
+}
+
+impl Lane {
+    /// Of the hour's burst, in 40ths, how many calls must be left after a call of this lane.
+    const fn reserve(self) -> u32 {
+        match self {
+            Self::Tail => 0,
+            Self::Sweep => 4,
+            Self::Replay => 8,
+            Self::CatchUp => 12,
+            Self::Audit => 20,
+        }
+    }
+}
+
+/// What is durable of a quota: when each limiter will have forgotten all calls, on our own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QuotaState {
+    /// Of the minute.
+    pub minute: Moment,
+    /// Of the hour.
+    pub hour: Moment,
+}
+
+/// The quota of one endpoint of one tenant.
+#[derive(Debug)]
+pub struct Quota {
+    minute: Limiter,
+    hour: Limiter,
+    blocked_until: Moment,
+    tail_due: Option<Moment>,
+}
+
+impl Quota {
+    /// A quota with nothing used.
+    pub fn fresh(limits: Limits) -> Self {
+        let per_minute = limits.per_minute.max(LIMIT_MIN);
+        let per_hour = limits.per_hour.max(LIMIT_MIN);
+        let minute = Limiter::new(1, MINUTE / (per_minute - 1 - IN_THE_AIR));
+        let burst = (per_hour * 40 / 1500).max(1);
+        let hour = Limiter::new(burst, HOUR / (per_hour * 24 / 25).min(per_hour - burst - IN_THE_AIR).max(1));
+        Self { minute, hour, blocked_until: Moment::default(), tail_due: None }
+    }
+
+    /// The quota as a former process left it. An instant that lies further ahead than its limiter can owe (our clock was
+    /// set back) is cut to that.
+    pub fn resumed(limits: Limits, state: QuotaState, now: Moment) -> Self {
+        let quota = Self::fresh(limits);
+        quota.minute.resume(state.minute, now);
+        quota.hour.resume(state.hour, now);
+        quota
+    }
+
+    /// The quota of a tenant that is known but whose record is lost: as if the burst had just been spent. Costs minutes of
+    /// waiting, not an hour.
+    pub fn spent(limits: Limits, now: Moment) -> Self {
+        let far = Moment::from_nanos(u64::MAX);
+        Self::resumed(limits, QuotaState { minute: far, hour: far }, now)
+    }
+
+    /// When the next call of this lane may go: `now` or earlier means at once.
+    pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
+        let reserve = self.hour.burst * lane.reserve() / 40;
+        let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
+        // A lower lane does not take the slot of a tail that is due before the next one.
+        match self.tail_due {
+            Some(due) if lane != Lane::Tail && paid.max(now) <= due && due < paid.max(now) + self.minute.period => {
+                paid.max(due + self.minute.period)
+            }
+            Some(_) | None => paid,
+        }
+    }
+
+    /// Charges both limiters for one call, or neither. Returns the state to make durable before the call leaves; `None`
+    /// where [`ready_at`](Self::ready_at) is still ahead.
+    pub fn charge(&mut self, lane: Lane, now: Moment) -> Option<QuotaState> {
+        if now < self.ready_at(lane, now) {
+            return None;
+        }
+        let before = self.minute.tat.get();
+        if !self.minute.take(now) {
+            return None;
+        }
+        if !self.hour.take(now) {
+            self.minute.tat.set(before);
+            return None;
+        }
+        Some(self.state())
+    }
+
+    /// The server said 429: no call until then.
+    pub fn block_until(&mut self, until: Moment) {
+        self.blocked_until = self.blocked_until.max(until);
+    }
+
+    /// When the tail wants its next call; lower lanes keep out of that slot.
+    pub fn tail_due_at(&mut self, due: Moment) {
+        self.tail_due = Some(due);
+    }
+
+    /// What to make durable.
+    pub fn state(&self) -> QuotaState {
+        QuotaState { minute: self.minute.state(), hour: self.hour.state() }
+    }
+
+    /// Calls that could go at once as far as the hour's burst is concerned.
+    pub fn hour_remaining(&self, now: Moment) -> u32 {
+        self.hour.remaining(now)
+    }
+
+    /// Calls that could go at once as far as the minute is concerned: none or one.
+    pub fn minute_remaining(&self, now: Moment) -> u32 {
+        self.minute.remaining(now)
+    }
+
+    /// The shortest time between two calls that can be kept up for ever.
+    pub fn sustained_period(&self) -> Duration {
+        self.minute.period.max(self.hour.period)
+    }
+}
+
+/// One governor limiter, its state and its clock held where we can read, store and restore them.
+#[derive(Debug)]
+struct Limiter {
+    governor: governor::RateLimiter<NotKeyed, Cell, Cell, NoOpMiddleware<Duration>>,
+    /// governor's theoretical arrival time. Absolute, because `face` showed 1970 while governor was made.
+    tat: Cell,
+    face: Cell,
+    burst: u32,
+    period: Duration,
+}
+
+/// Nanoseconds since 1970: governor's one state, or the time it is told.
+#[derive(Debug, Clone, Default)]
+struct Cell(Arc<AtomicU64>);
+
+impl Limiter {
+    fn new(burst: u32, period: Duration) -> Self {
+        let (tat, face) = (Cell::default(), Cell::default());
+        let quota = governor::Quota::with_period(period)
+            .expect("a period of an hour or less over a u32 is not zero")
+            .allow_burst(NonZeroU32::new(burst).expect("a burst is at least one"));
+        let governor = governor::RateLimiter::new(quota, tat.clone(), face.clone());
+        Self { governor, tat, face, burst, period }
+    }
+
+    fn resume(&self, state: Moment, now: Moment) {
+        let owed = self.period * self.burst;
+        self.tat.set(state.min(now + owed));
+    }
+
+    fn state(&self) -> Moment {
+        self.tat.get()
+    }
+
+    /// Takes one call, if it may go now.
+    fn take(&self, now: Moment) -> bool {
+        self.face.set(now);
+        self.governor.check().is_ok()
+    }
+
+    /// From when on a call may go that leaves `reserve` more in the burst. Takes nothing.
+    fn ready_at(&self, reserve: u32, now: Moment) -> Moment {
+        let calls = NonZeroU32::new((reserve + 1).min(self.burst)).expect("one or more");
+        let before = self.tat.get();
+        self.face.set(now);
+        let answer = self.governor.check_n(calls);
+        self.tat.set(before);
+        match answer {
+            Ok(Ok(())) => now,
+            Ok(Err(not_until)) => now + not_until.wait_time_from(now.since_epoch()),
+            Err(_) => now + self.period,
+        }
+    }
+
+    fn remaining(&self, now: Moment) -> u32 {
+        (1..=self.burst).rev().find(|&n| self.ready_at(n - 1, now) <= now).unwrap_or(0)
+    }
+}
+
+impl Cell {
+    fn get(&self) -> Moment {
+        Moment::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, moment: Moment) {
+        self.0.store(moment.nanos(), Ordering::Relaxed);
+    }
+}
+
+impl StateStore for Cell {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, _key: &NotKeyed, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        // One owner at a time: `Quota` is charged behind a lock.
+        let (answer, next) = decide(Some(Nanos::new(self.0.load(Ordering::Relaxed))))?;
+        self.0.store(next.as_u64(), Ordering::Relaxed);
+        Ok(answer)
+    }
+}
+
+impl Clock for Cell {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.get().since_epoch()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DEFENDER: Limits = Limits { per_minute: 50, per_hour: 1500 };
+    const START: Moment = Moment::from_nanos(1_800_000_000_000_000_000);
+
+    /// The most calls in any closed window; `calls` are in order.
+    fn most_in_any(window: Duration, calls: &[Moment]) -> usize {
+        let mut first = 0;
+        let counted = calls.iter().enumerate().map(|(last, &call)| {
+            while calls[first] + window < call {
+                first += 1;
+            }
+            last + 1 - first
+        });
+        counted.max().unwrap_or(0)
+    }
+
+    /// Calls as fast as the lane may, with restarts at the given steps.
+    fn run(limits: Limits, lane: Lane, span: Duration, mut restart: impl FnMut(usize) -> bool) -> Vec<Moment> {
+        let mut quota = Quota::fresh(limits);
+        let (mut now, mut calls) = (START, Vec::new());
+        while now < START + span {
+            if restart(calls.len()) {
+                quota = Quota::resumed(limits, quota.state(), now);
+            }
+            match quota.charge(lane, now) {
+                Some(_) => calls.push(now),
+                None => now = quota.ready_at(lane, now),
+            }
+        }
+        calls
+    }
+
+    #[test]
+    fn a_hungry_caller_stays_under_the_quota_in_every_window_and_uses_most_of_it() {
+        let calls = run(DEFENDER, Lane::Tail, HOUR * 3, |_| false);
+        assert_eq!(most_in_any(MINUTE, &calls), 48);
+        assert!(most_in_any(HOUR, &calls) <= 1480);
+        assert!(1440 * 3 <= calls.len(), "{}", calls.len());
+    }
+
+    #[test]
+    fn restarts_change_nothing() {
+        assert_eq!(
+            run(DEFENDER, Lane::Tail, HOUR, |n| n % 3 == 0).len(),
+            run(DEFENDER, Lane::Tail, HOUR, |_| false).len()
+        );
+    }
+
+    #[test]
+    fn a_lower_lane_leaves_a_reserve_for_the_tail() {
+        let mut quota = Quota::fresh(DEFENDER);
+        let mut now = START;
+        for _ in 0..200 {
+            now = quota.ready_at(Lane::CatchUp, now);
+            assert!(quota.charge(Lane::CatchUp, now).is_some());
+        }
+        now = now + MINUTE / 47;
+        assert!(now < quota.ready_at(Lane::CatchUp, now), "the lower lane waits");
+        assert_eq!(quota.ready_at(Lane::Tail, now), now, "the tail does not");
+    }
+
+    #[test]
+    fn a_lower_lane_keeps_out_of_the_slot_of_a_tail_that_is_due() {
+        let mut quota = Quota::fresh(DEFENDER);
+        quota.tail_due_at(START + Duration::from_millis(500));
+        assert!(quota.charge(Lane::CatchUp, START).is_none());
+        assert!(quota.charge(Lane::Tail, START + Duration::from_millis(500)).is_some());
+    }
+
+    #[test]
+    fn a_429_stops_every_lane() {
+        let mut quota = Quota::fresh(DEFENDER);
+        quota.block_until(START + HOUR);
+        assert!(quota.charge(Lane::Tail, START).is_none());
+        assert_eq!(quota.ready_at(Lane::Tail, START), START + HOUR);
+    }
+
+    #[test]
+    fn a_lost_record_costs_minutes_and_a_clock_set_back_no_more() {
+        let mut quota = Quota::spent(DEFENDER, START);
+        assert!(quota.charge(Lane::Tail, START).is_none());
+        assert!(quota.ready_at(Lane::CatchUp, START) < START + MINUTE * 3);
+        let ahead = QuotaState { minute: START + HOUR * 24, hour: START + HOUR * 24 };
+        assert!(Quota::resumed(DEFENDER, ahead, START).ready_at(Lane::Tail, START) < START + MINUTE);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_quota_is_exceeded_in_any_window(per_minute in LIMIT_MIN..200, per_hour in LIMIT_MIN..3000, restarts in 1usize..40) {
+            let limits = Limits { per_minute, per_hour };
+            let calls = run(limits, Lane::Tail, Duration::from_secs(5400), |n| n % restarts == 0);
+            prop_assert!(most_in_any(MINUTE, &calls) + IN_THE_AIR as usize <= per_minute as usize);
+            prop_assert!(most_in_any(HOUR, &calls) + IN_THE_AIR as usize <= per_hour as usize);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Signing in: tokens for the source, one file per kind of credential.

@@ -1,0 +1,3 @@
+//! The binary: arguments, then one file of `cli/`.
+
+fn main() {}

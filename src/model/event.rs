@@ -1,0 +1,110 @@
+//! What is delivered: one incident's one revision, with what happened to it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::hash::ContentHash;
+use crate::model::names::{EventId, IncidentId, TenantName};
+use crate::model::timestamp::Timestamp;
+
+/// One event, complete but for its rendering.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The same every time this revision is sent to anyone.
+    pub event_id: EventId,
+    /// What happened.
+    pub kind: Kind,
+    /// The configured name of the tenant.
+    pub tenant: TenantName,
+    /// Grows by one per event and tenant.
+    pub sequence: u64,
+    /// When we took it in, on our own wall clock.
+    pub observed_at: Timestamp,
+    /// What is different from the revision before, where one is remembered.
+    pub changes: Vec<Change>,
+    /// The id of the incident.
+    pub incident_id: IncidentId,
+    /// The time of the revision, where it has a usable one.
+    pub last_update: Option<Timestamp>,
+    /// Its severity, for the headers of sinks.
+    pub severity: Option<String>,
+    /// What is unusual about it.
+    pub notes: Notes,
+    /// The incident as the API returned it, byte for byte.
+    pub incident: Box<RawValue>,
+}
+
+/// What happened to the incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// New.
+    Created,
+    /// Changed in any other way, or first seen long after its creation.
+    Updated,
+    /// Its status became `Resolved`.
+    Resolved,
+    /// Its status was `Resolved` and is not any more.
+    Reopened,
+    /// It was merged into another.
+    Redirected,
+}
+
+impl Kind {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Created, Self::Updated, Self::Resolved, Self::Reopened, Self::Redirected];
+
+    /// The name in events and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Resolved => "resolved",
+            Self::Reopened => "reopened",
+            Self::Redirected => "redirected",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One field that is different from the remembered revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// `status`, `severity`, `assignee`, `classification`, `determination` or `redirected_to`.
+    pub field: String,
+    /// What it was; null where it was absent.
+    pub from: Option<String>,
+    /// What it is now; null where it is absent.
+    pub to: Option<String>,
+}
+
+/// What is unusual about an event. Absent members are false.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notes {
+    /// First seen long after its creation.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub first_seen: bool,
+    /// Invalid UTF-8 was replaced by U+FFFD.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub repaired: bool,
+    /// Over `max_incident_size`: `incident` is a stub.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub truncated: bool,
+    /// Why the incident has no usable id or time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub odd: Option<String>,
+}
+
+impl EventId {
+    /// The id of a revision. A row without a usable time has 0 ticks.
+    pub fn of(tenant: &TenantName, incident: &IncidentId, last_update: Option<Timestamp>, hash: ContentHash) -> Self {
+        Self::new(format!("{tenant}/{incident}/{}/{hash}", last_update.unwrap_or_default().ticks()))
+    }
+}

@@ -1,0 +1,233 @@
+//! Incidents as untouched raw JSON beside the few header fields that decisions need. Nothing of the raw text is ever changed.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::hash::ContentHash;
+use crate::model::names::IncidentId;
+use crate::model::timestamp::Timestamp;
+
+/// One row of a page: an incident as it came, and what of it we could read.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The JSON text, byte for byte as the API sent it (or a stub, see `truncated`).
+    pub raw: Box<RawValue>,
+    /// The canonical hash of the content.
+    pub hash: ContentHash,
+    /// What decisions need, or why it could not be read.
+    pub head: Head,
+    /// Invalid UTF-8 in the body was replaced by U+FFFD.
+    pub repaired: bool,
+    /// The incident was over `max_incident_size`; `raw` is a stub with its id, times and size.
+    pub truncated: bool,
+}
+
+/// The header of a row. An odd row is delivered all the same, once per content, and moves no clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// Id and time are usable.
+    Usual(Header),
+    /// No usable id or time.
+    Odd {
+        /// The id, where at least that is there.
+        id: Option<IncidentId>,
+        /// What is wrong, for people.
+        why: String,
+    },
+}
+
+/// The few fields that decisions, events and sinks' headers need. Both dialects' names are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// `incidentId` (Defender) or `id` (Graph).
+    pub id: IncidentId,
+    /// `lastUpdateTime` or `lastUpdateDateTime`.
+    pub last_update: Timestamp,
+    /// `createdTime` or `createdDateTime`, where it can be read.
+    pub created: Option<Timestamp>,
+    /// What `changes` compares.
+    pub fields: Fields,
+}
+
+/// The plain fields that `changes` compares, as texts of either dialect. A member that is null, missing or no text is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fields {
+    /// `Active`, `InProgress`, `Resolved`, `Redirected`, or something newer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<String>,
+    /// `UnSpecified`, `Informational`, `Low`, `Medium`, `High`, or something newer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub severity: Option<String>,
+    /// `assignedTo`, free text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub assignee: Option<String>,
+    /// `classification`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub classification: Option<String>,
+    /// `determination`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub determination: Option<String>,
+    /// `redirectIncidentId`: the incident that this one was merged into.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub redirected_to: Option<String>,
+}
+
+impl Head {
+    /// Reads the header of one incident. Lenient: a member of an unexpected type counts as absent; only the id and the
+    /// time of the last update are required.
+    pub fn read(json: &str) -> Self {
+        let wire: Wire<'_> = match serde_json::from_str(json) {
+            Ok(wire) => wire,
+            Err(error) => return Self::Odd { id: None, why: format!("its members cannot be read: {error}") },
+        };
+        let Some(id) = wire.id.and_then(id_text) else {
+            return Self::Odd { id: None, why: "incidentId is missing".into() };
+        };
+        let id = IncidentId::new(id);
+        let last_update = match wire.last_update.and_then(text) {
+            None => Err("lastUpdateTime is missing".to_owned()),
+            Some(time) => time.parse().map_err(|error| format!("lastUpdateTime: {error}")),
+        };
+        match last_update {
+            Err(why) => Self::Odd { id: Some(id), why },
+            Ok(last_update) => Self::Usual(Header { id, last_update, created: wire.created(), fields: wire.fields() }),
+        }
+    }
+
+    /// The header, where it is usable.
+    pub const fn usual(&self) -> Option<&Header> {
+        match self {
+            Self::Usual(header) => Some(header),
+            Self::Odd { .. } => None,
+        }
+    }
+}
+
+impl Row {
+    /// A row of an incident's own text.
+    pub fn new(raw: Box<RawValue>) -> Self {
+        Self { hash: ContentHash::of(raw.get()), head: Head::read(raw.get()), raw, repaired: false, truncated: false }
+    }
+
+    /// The time of the last update, where it is usable.
+    pub fn last_update(&self) -> Option<Timestamp> {
+        self.head.usual().map(|header| header.last_update)
+    }
+}
+
+/// The members as they stand, types unseen: what cannot be understood later must not fail the whole row now.
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow, alias = "incidentId")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "lastUpdateTime", alias = "lastUpdateDateTime")]
+    last_update: Option<&'a RawValue>,
+    #[serde(borrow, rename = "createdTime", alias = "createdDateTime")]
+    created: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    severity: Option<&'a RawValue>,
+    #[serde(borrow, rename = "assignedTo")]
+    assignee: Option<&'a RawValue>,
+    #[serde(borrow)]
+    classification: Option<&'a RawValue>,
+    #[serde(borrow)]
+    determination: Option<&'a RawValue>,
+    #[serde(borrow, rename = "redirectIncidentId")]
+    redirected_to: Option<&'a RawValue>,
+}
+
+impl Wire<'_> {
+    fn created(&self) -> Option<Timestamp> {
+        self.created.and_then(text)?.parse().ok()
+    }
+
+    fn fields(&self) -> Fields {
+        let owned = |member: Option<&RawValue>| member.and_then(text).map(Cow::into_owned);
+        Fields {
+            status: owned(self.status),
+            severity: owned(self.severity),
+            assignee: owned(self.assignee),
+            classification: owned(self.classification),
+            determination: owned(self.determination),
+            redirected_to: self.redirected_to.and_then(id_text),
+        }
+    }
+}
+
+/// The text of a JSON string; anything else is none.
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let json = raw.get();
+    match json.strip_prefix('"')?.strip_suffix('"')? {
+        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
+    }
+}
+
+/// The text of an id: the digits of a number as they stand, however many, or a string that is not empty.
+fn id_text(raw: &RawValue) -> Option<String> {
+    let id = text(raw).map(Cow::into_owned).or_else(|| {
+        let digits = raw.get();
+        digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-').then(|| digits.to_owned())
+    })?;
+    (!id.is_empty()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(json: &str) -> Header {
+        match Head::read(json) {
+            Head::Usual(header) => header,
+            Head::Odd { why, .. } => panic!("{json} is odd: {why}"),
+        }
+    }
+
+    #[test]
+    fn both_dialects_give_the_same_header() {
+        let defender = header(
+            r#"{"incidentId":924565,"redirectIncidentId":7,"createdTime":"2020-09-06T12:07:54Z","lastUpdateTime":"2020-09-06T12:07:55.32Z",
+                "assignedTo":null,"status":"Active","severity":"Low","classification":"Unknown","determination":"NotAvailable","alerts":[]}"#,
+        );
+        let graph = header(
+            r#"{"id":"924565","redirectIncidentId":"7","createdDateTime":"2020-09-06T12:07:54.0000000Z","lastUpdateDateTime":"2020-09-06T12:07:55.3200000Z",
+                "status":"Active","severity":"Low","classification":"Unknown","determination":"NotAvailable"}"#,
+        );
+        assert_eq!(defender, graph);
+        assert_eq!(defender.fields.redirected_to.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn ids_stay_exact_beyond_64_bits() {
+        let json = r#"{"incidentId":123456789012345678901234567890,"lastUpdateTime":"2020-09-06T12:07:55Z"}"#;
+        assert_eq!(header(json).id.as_str(), "123456789012345678901234567890");
+    }
+
+    #[test]
+    fn a_member_of_an_unexpected_type_counts_as_absent() {
+        let json = r#"{"incidentId":1,"lastUpdateTime":"2020-09-06T12:07:55Z","status":5,"severity":{"a":1},"createdTime":"soon"}"#;
+        let header = header(json);
+        assert_eq!((header.created, header.fields), (None, Fields::default()));
+    }
+
+    #[test]
+    fn without_id_or_time_a_row_is_odd_and_says_why() {
+        let check = |json: &str, id: Option<&str>, word: &str| match Head::read(json) {
+            Head::Usual(header) => panic!("{json} gave {header:?}"),
+            Head::Odd { id: found, why } => {
+                assert_eq!(found.as_ref().map(IncidentId::as_str), id, "{json}");
+                assert!(why.contains(word), "{why}");
+            }
+        };
+        check(r#"{"lastUpdateTime":"2020-09-06T12:07:55Z"}"#, None, "incidentId");
+        check(r#"{"incidentId":"","lastUpdateTime":"2020-09-06T12:07:55Z"}"#, None, "incidentId");
+        check(r#"{"incidentId":1}"#, Some("1"), "lastUpdateTime is missing");
+        check(r#"{"incidentId":1,"lastUpdateTime":"0001-01-01T00:00:00Z"}"#, Some("1"), "before 1970");
+        check(r#"[1]"#, None, "members");
+        check(r#"null"#, None, "members");
+    }
+}

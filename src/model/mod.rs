@@ -1,0 +1,10 @@
+//! The words everything else speaks: times, names, incidents, pages, events. No I/O, no clock, no policy.
+
+pub mod event;
+pub mod hash;
+pub mod incident;
+pub mod moment;
+pub mod names;
+pub mod page;
+pub mod timestamp;
+pub mod units;

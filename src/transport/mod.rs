@@ -1,0 +1,5 @@
+//! What the source, the sign-in and the sinks have in common on the wire: TLS settings, the HTTP client, secrets from files.
+
+pub mod http;
+pub mod secret;
+pub mod tls;
