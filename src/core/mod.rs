@@ -3,6 +3,11 @@
 pub mod backoff;
 pub mod changes;
 pub mod courier;
+pub mod health;
+pub mod pass;
 pub mod poller;
 pub mod quota;
 pub mod seen;
+pub mod source_clock;
+mod sweep;
+mod tail;

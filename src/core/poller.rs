@@ -1,10 +1,92 @@
-//! Reads one tenant: the tail for freshness, the sweep for completeness. Decides what to ask and when the cursor moves.
+//! Reads one tenant: the tail for freshness, the sweep for completeness. Decides what to ask, when to wait and when the
+//! cursor moves; does none of it. The owner asks [`Poller::todo`], does exactly that one thing and reports it.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::backoff::Backoff;
+use crate::core::health::Health;
+use crate::core::pass::Step;
+use crate::core::quota::{Lane, Quota};
+use crate::core::source_clock::SourceClock;
+use crate::core::sweep::{Outcome, Sweeps};
+use crate::core::tail::Tail;
 use crate::model::event::Kind;
+use crate::model::moment::Moment;
 use crate::model::names::EventId;
+use crate::model::page::{FetchError, Page, Query, Window};
 use crate::model::timestamp::Timestamp;
+
+/// First and longest pause after a failure that may pass by itself.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// First and longest pause where somebody has to do something first.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+/// Pause after a reading whose pages did not join.
+const BROKEN_PAUSE: Duration = Duration::from_secs(10);
+/// What a 429 without any hint is taken for: one window of the minute's quota.
+const THROTTLED: Duration = Duration::from_secs(60);
+/// No hint of a server keeps us away for longer.
+const THROTTLED_MAX: Duration = Duration::from_secs(3600);
+/// How often a reader that has to wait for the other one looks again; it is woken before that.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What of the configuration the decisions need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Between two tail pages; none: as fresh as the quota allows.
+    pub interval: Option<Duration>,
+    /// How late a change may become visible and still be found by the next sweep.
+    pub overlap: Duration,
+    /// Between two sweeps.
+    pub sweep_every: Duration,
+    /// Rows per page.
+    pub page_size: u32,
+    /// The hour's quota of list calls.
+    pub list_per_hour: u32,
+    /// Where the first run begins.
+    pub start: Start,
+}
+
+/// Where the first run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With what happens from now on, by the server's clock.
+    Now,
+    /// So long ago, by the server's clock.
+    Back(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+/// The two readers of a tenant. Each has one thing under way at a time; a slow page of one never delays the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reader {
+    /// Freshness.
+    Tail,
+    /// Completeness: sweeps and the windows of a long way back.
+    Sweep,
+}
+
+/// The one thing to do next.
+#[derive(Debug, Clone)]
+pub enum Todo {
+    /// Nothing before then.
+    Wait(Moment),
+    /// This call; the quota has been asked and can pay it now.
+    Fetch(Query, Lane),
+    /// Make this durable.
+    Commit(Commit),
+}
+
+/// What is to become durable.
+#[derive(Debug, Clone)]
+pub enum Commit {
+    /// The rows of a page: what is new among them is decided where the seen marks are.
+    Rows(Page),
+    /// How far the tenant has been read. Written alone, after everything before it.
+    Position(Position),
+}
 
 /// How far a tenant has been read. Durable; on the source's clock throughout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,7 +100,16 @@ pub struct Position {
     pub swept: Option<Timestamp>,
 }
 
-/// What became of the rows of a page.
+/// What has become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// The rows of a page, and what came of them.
+    Rows(Committed),
+    /// This position.
+    Position(Position),
+}
+
+/// What came of the rows of a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The events that are durable now, in the order of the outbox.
@@ -38,4 +129,286 @@ pub struct Brief {
     pub kind: Kind,
     /// The time of the revision.
     pub last_update: Option<Timestamp>,
+}
+
+/// The decisions about one tenant.
+#[derive(Debug)]
+pub struct Poller {
+    settings: Settings,
+    position: Option<Position>,
+    clock: SourceClock,
+    tail: Tail,
+    sweeps: Sweeps,
+    hands: [Hand; 2],
+    /// The first server time of a first run; a second answer has to agree.
+    first_date: Option<Timestamp>,
+    health: Health,
+}
+
+/// What one reader has under way.
+#[derive(Debug)]
+struct Hand {
+    /// To be made durable, before anything else.
+    commit: Option<Commit>,
+    /// The commit under way is a full page of this many rows.
+    full_page: Option<u32>,
+    began: Moment,
+    retry: Backoff,
+    refused: Backoff,
+    token_retried: bool,
+}
+
+impl Poller {
+    /// A poller that goes on from `position`, or begins where `settings.start` says. `seed` is for jitter.
+    pub fn new(settings: Settings, position: Option<Position>, seed: u64, now: Moment) -> Self {
+        let hand = |seed| Hand {
+            commit: None,
+            full_page: None,
+            began: now,
+            retry: Backoff::new(RETRY.0, RETRY.1, seed),
+            refused: Backoff::new(REFUSED.0, REFUSED.1, seed),
+            token_retried: false,
+        };
+        Self {
+            position,
+            clock: SourceClock::default(),
+            tail: Tail::new(settings.page_size, now),
+            sweeps: Sweeps::new(now),
+            hands: [hand(seed), hand(seed.wrapping_add(1))],
+            first_date: None,
+            health: Health::default(),
+            settings,
+        }
+    }
+
+    /// The one thing for `reader` to do next. A `Fetch` may be charged to `quota` at once.
+    pub fn todo(&mut self, reader: Reader, now: Moment, quota: &mut Quota) -> Todo {
+        if let Some(commit) = self.hand(reader).commit.take() {
+            return Todo::Commit(commit);
+        }
+        match (reader, self.position) {
+            (Reader::Tail, None) => Todo::Wait(now + LOOK_AGAIN),
+            (Reader::Sweep, None) => self.pay(reader, self.first_call(), Lane::Sweep, self.sweeps.due(), now, quota),
+            (Reader::Tail, Some(position)) => {
+                quota.tail_due_at(self.tail.due());
+                let query = self.tail.query(position.floor, &self.clock, now);
+                self.pay(reader, query, Lane::Tail, self.tail.due(), now, quota)
+            }
+            (Reader::Sweep, Some(position)) => self.sweep(position, now, quota),
+        }
+    }
+
+    /// The call that was asked for has been answered.
+    pub fn fetched(&mut self, reader: Reader, answer: Result<Page, FetchError>, now: Moment, quota: &mut Quota) {
+        match answer {
+            Ok(page) => {
+                self.observe(&page, now);
+                let hand = self.hand(reader);
+                hand.retry.reset();
+                hand.refused.reset();
+                hand.token_retried = false;
+                self.health.answered(reader, now);
+                self.read(reader, page, now);
+            }
+            Err(error) => self.failed(reader, &error, now, quota),
+        }
+    }
+
+    /// The commit that was asked for is durable.
+    pub fn committed(&mut self, reader: Reader, done: &Done, now: Moment) {
+        match (reader, done) {
+            (_, Done::Position(position)) => {
+                let first = self.position.replace(*position).is_none();
+                self.health.positioned(*position, first);
+            }
+            (Reader::Tail, Done::Rows(outcome)) => {
+                self.health.committed(outcome);
+                if self.hand(reader).full_page.take().is_some_and(|rows| rows <= outcome.unseen_rows) {
+                    self.sweeps.hurry(now);
+                }
+            }
+            (Reader::Sweep, Done::Rows(outcome)) => {
+                self.health.committed(outcome);
+                self.swept(outcome, now);
+            }
+        }
+    }
+
+    /// The commit that was asked for could not be made: it is asked for again.
+    pub fn not_committed(&mut self, reader: Reader, commit: Commit) {
+        self.hand(reader).commit = Some(commit);
+    }
+
+    /// How far the tenant has been read; none before the first answers.
+    pub const fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// How the tenant fares.
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The source's clock.
+    pub const fn clock(&self) -> &SourceClock {
+        &self.clock
+    }
+
+    /// Between two tail pages. While a long way back is read, the tail leaves half of its calls to that.
+    pub fn interval(&self) -> Duration {
+        // 80 % of the hour's calls. Any faster runs the hour dry, and then waits for most of it.
+        let auto = Duration::from_secs(4500) / self.settings.list_per_hour.max(1);
+        let interval = self.settings.interval.unwrap_or(auto);
+        if self.health.catching_up().is_some() { interval * 2 } else { interval }
+    }
+
+    fn sweep(&mut self, position: Position, now: Moment, quota: &mut Quota) -> Todo {
+        let due = self.sweeps.due();
+        if now < due {
+            return Todo::Wait(due);
+        }
+        if self.sweeps.run().is_none() {
+            self.sweeps.begin(position, &self.settings, &self.clock, now);
+            self.health.reading(self.sweeps.way_back(position, &self.settings, &self.clock));
+        }
+        let Some(run) = self.sweeps.run() else { return Todo::Wait(now + LOOK_AGAIN) };
+        let lane = if run.pass.window().to.is_some() { Lane::CatchUp } else { Lane::Sweep };
+        match run.pass.step() {
+            Step::Read(query) => self.pay(Reader::Sweep, query, lane, due, now, quota),
+            // `swept` ends a reading as soon as its last page is durable.
+            Step::Complete | Step::Broken => {
+                self.sweeps.abandon();
+                Todo::Wait(now)
+            }
+        }
+    }
+
+    /// A call when it is due and the quota can pay it, else the wait for that.
+    fn pay(&mut self, reader: Reader, query: Query, lane: Lane, due: Moment, now: Moment, quota: &Quota) -> Todo {
+        let at = due.max(quota.ready_at(lane, now));
+        if now < at {
+            return Todo::Wait(at);
+        }
+        self.hand(reader).began = now;
+        Todo::Fetch(query, lane)
+    }
+
+    /// What a first run asks before it knows the server's time: one row, whatever it is.
+    const fn first_call(&self) -> Query {
+        Query { window: Window { from: Timestamp::from_ticks(0), to: None }, skip: 0, top: 1 }
+    }
+
+    fn observe(&mut self, page: &Page, now: Moment) {
+        if let Some(date) = page.date {
+            let trusted = self.clock.observed(date, now);
+            self.health.clock(trusted);
+        }
+    }
+
+    fn read(&mut self, reader: Reader, page: Page, now: Moment) {
+        if self.position.is_none() {
+            return self.begin(page.date, now);
+        }
+        let rows = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
+        let interval = self.interval();
+        let hand = &mut self.hands[reader as usize];
+        match reader {
+            Reader::Tail => {
+                hand.full_page = (self.settings.page_size <= rows).then_some(rows);
+                self.tail.read(&page);
+                self.tail.due_at((hand.began + interval).max(now));
+            }
+            Reader::Sweep => {
+                if let Some(run) = self.sweeps.run_mut() {
+                    run.answered();
+                    run.pass.read(&page.rows);
+                }
+            }
+        }
+        hand.commit = Some(Commit::Rows(page));
+    }
+
+    /// A first run begins at a server time that two answers agree on, the earlier of the two.
+    fn begin(&mut self, date: Option<Timestamp>, now: Moment) {
+        let Some(date) = date else {
+            self.sweeps.due_at(now + RETRY.1);
+            return self.health.failed(Reader::Sweep, "the answer has no Date header to begin from".into(), now);
+        };
+        let Some(first) = self.first_date.replace(date) else { return };
+        let server_time = first.min(date);
+        let start = match self.settings.start {
+            Start::Now => server_time,
+            Start::Back(back) => server_time.earlier(back),
+            Start::At(time) => time,
+        };
+        self.hand(Reader::Sweep).commit = Some(Commit::Position(Position::start(start.floor_to_second())));
+    }
+
+    /// The rows of a sweep's page are durable; that may have been the last page.
+    fn swept(&mut self, outcome: &Committed, now: Moment) {
+        let Some(position) = self.position else { return };
+        if let Some(run) = self.sweeps.run_mut() {
+            run.committed(outcome.oldest_unseen);
+        }
+        match self.sweeps.finish(position, &self.settings, now) {
+            None => {}
+            Some(Outcome::Broken) => {
+                self.sweeps.due_at(now + BROKEN_PAUSE);
+                self.health.failed(
+                    Reader::Sweep,
+                    "rows moved between the pages; the reading proves nothing".into(),
+                    now,
+                );
+            }
+            Some(Outcome::Complete(next)) => self.hand(Reader::Sweep).commit = Some(Commit::Position(next)),
+        }
+    }
+
+    fn failed(&mut self, reader: Reader, error: &FetchError, now: Moment, quota: &mut Quota) {
+        self.health.failed(reader, error.to_string(), now);
+        let hand = self.hand(reader);
+        let pause = match error {
+            FetchError::Throttled { after, .. } => {
+                let pause = after.unwrap_or(THROTTLED).min(THROTTLED_MAX).max(hand.retry.pause());
+                quota.block_until(now + pause);
+                pause
+            }
+            FetchError::Unavailable { after, .. } => {
+                hand.retry.pause().max(after.unwrap_or_default().min(THROTTLED_MAX))
+            }
+            FetchError::Garbled { .. } => hand.retry.pause(),
+            // The token was thrown away: once, at once. Twice in a row it is not the token.
+            FetchError::Unauthorized { .. } if !std::mem::replace(&mut hand.token_retried, true) => Duration::ZERO,
+            FetchError::Unauthorized { .. } | FetchError::Refused { .. } => hand.refused.pause(),
+            FetchError::Rejected { .. } | FetchError::NotFound => {
+                let pause = hand.refused.pause();
+                if reader == Reader::Sweep && self.sweeps.bounds_refused() { Duration::ZERO } else { pause }
+            }
+            FetchError::TooLarge { .. } => self.shrink(reader),
+        };
+        match reader {
+            Reader::Tail => self.tail.due_at(now + pause),
+            Reader::Sweep => self.sweeps.due_at(now + pause),
+        }
+    }
+
+    fn shrink(&mut self, reader: Reader) -> Duration {
+        match reader {
+            Reader::Tail => {
+                self.tail.shrink();
+                Duration::ZERO
+            }
+            Reader::Sweep => match self.sweeps.run_mut().is_some_and(|run| run.pass.shrink()) {
+                true => Duration::ZERO,
+                false => {
+                    self.sweeps.abandon();
+                    self.hand(reader).refused.pause()
+                }
+            },
+        }
+    }
+
+    const fn hand(&mut self, reader: Reader) -> &mut Hand {
+        &mut self.hands[reader as usize]
+    }
 }

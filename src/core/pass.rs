@@ -1,0 +1,284 @@
+//! One reading of one window, page by page, with proof that no row fell between two pages. Knows nothing of cursors.
+//!
+//! A row that leaves the window while it is read shifts the rows behind it up, and `$skip` would jump over one. So the next
+//! page starts a few rows before the end of the last one, and one of those rows must come back. If none does, half a
+//! page further back is tried; where that fails too the reading is broken and proves nothing.
+
+use crate::core::seen;
+use crate::model::incident::Row;
+use crate::model::names::IncidentId;
+use crate::model::page::{Query, Window};
+use crate::model::timestamp::Timestamp;
+
+/// Rows that two pages share. Four rows may leave at once before a step back is needed.
+const SHARED_ROWS: u32 = 5;
+/// Rows per page at least: with fewer, two pages cannot share one and move on.
+pub const ROWS_MIN: u32 = 2;
+/// How often a reading may step back or find that a short page was not the end, before it counts as broken.
+const STUMBLES_MAX: u32 = 20;
+/// Pages of one reading at most. A window of a million rows is split by time long before.
+const PAGES_MAX: u32 = 20_000;
+
+/// A reading under way.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    window: Window,
+    top: u32,
+    skip: u32,
+    phase: Phase,
+    /// The rows of the last page that held any, in their order.
+    last: Vec<RowKey>,
+    pages: u32,
+    rows: u32,
+    stumbles: u32,
+}
+
+/// Where a reading stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The first page is asked for.
+    First,
+    /// A page that shares rows with the last one is asked for.
+    Joining,
+    /// The last one did not join; half a page further back is asked for.
+    SteppedBack,
+    /// The last page was short; nothing must be behind it.
+    Confirming,
+    /// Read to the end.
+    Complete,
+    /// The pages did not join.
+    Broken,
+}
+
+/// A row as far as joining is concerned. The time belongs to it: a row that was updated has moved and joins nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RowKey(IncidentId, Option<Timestamp>);
+
+/// What a reading needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// This call.
+    Read(Query),
+    /// Nothing: the whole window was read, and the pages join.
+    Complete,
+    /// Nothing: the pages did not join, so nothing may be concluded.
+    Broken,
+}
+
+impl Pass {
+    /// A reading of `window` with `top` rows a page.
+    pub fn new(window: Window, top: u32) -> Self {
+        let top = top.max(ROWS_MIN);
+        Self { window, top, skip: 0, phase: Phase::First, last: Vec::new(), pages: 0, rows: 0, stumbles: 0 }
+    }
+
+    /// What is needed next.
+    pub fn step(&self) -> Step {
+        match self.phase {
+            Phase::First | Phase::Joining | Phase::SteppedBack | Phase::Confirming => {
+                Step::Read(Query { window: self.window, skip: self.skip, top: self.top })
+            }
+            Phase::Complete => Step::Complete,
+            Phase::Broken => Step::Broken,
+        }
+    }
+
+    /// The call that [`step`](Self::step) asked for was answered with these rows.
+    pub fn read(&mut self, rows: &[Row]) {
+        let keys: Vec<_> = rows.iter().map(|row| RowKey(seen::id_of(row), row.last_update())).collect();
+        self.pages += 1;
+        self.rows += u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        match self.phase {
+            Phase::First => self.follow(keys),
+            Phase::Joining if self.joins(&keys) => self.follow(keys),
+            Phase::SteppedBack if self.joins(&keys) => self.follow(keys),
+            Phase::Joining => self.stumble(Phase::SteppedBack, self.skip.saturating_sub(self.top / 2)),
+            // Rows that came in front meanwhile push the end of the last page into sight: still nothing is behind it.
+            Phase::Confirming if self.is_short(&keys) && keys.iter().all(|key| self.last.contains(key)) => {
+                self.phase = Phase::Complete;
+            }
+            // The first page was empty, and lied.
+            Phase::Confirming if self.last.is_empty() => self.follow(keys),
+            // The short page was not the end: join it to what came behind.
+            Phase::Confirming => self.stumble(Phase::Joining, self.skip.saturating_sub(self.shared())),
+            Phase::SteppedBack | Phase::Complete | Phase::Broken => self.phase = Phase::Broken,
+        }
+        if PAGES_MAX <= self.pages && self.phase != Phase::Complete {
+            self.phase = Phase::Broken;
+        }
+    }
+
+    /// The answer was too large: ask for half the rows. False where there is nothing to halve.
+    pub fn shrink(&mut self) -> bool {
+        let smaller = self.top / 2;
+        if smaller < ROWS_MIN {
+            return false;
+        }
+        self.top = smaller;
+        true
+    }
+
+    /// The window that is read.
+    pub const fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Pages read so far.
+    pub const fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Rows read so far, those that two pages share counted twice.
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    fn follow(&mut self, keys: Vec<RowKey>) {
+        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let end = self.skip.saturating_add(count);
+        (self.phase, self.skip) = if count < self.top {
+            (Phase::Confirming, end)
+        } else {
+            (Phase::Joining, end.saturating_sub(self.shared()))
+        };
+        if !keys.is_empty() {
+            self.last = keys;
+        }
+    }
+
+    const fn is_short(&self, keys: &[RowKey]) -> bool {
+        keys.len() < self.top as usize
+    }
+
+    fn joins(&self, keys: &[RowKey]) -> bool {
+        // Any row of the last page proves it: whatever stands behind that row now is in this page or after it, and
+        // whatever stood before it was in the last one.
+        self.last.iter().any(|key| keys.contains(key))
+    }
+
+    fn stumble(&mut self, phase: Phase, skip: u32) {
+        self.stumbles += 1;
+        self.phase = if STUMBLES_MAX < self.stumbles { Phase::Broken } else { phase };
+        self.skip = skip;
+    }
+
+    fn shared(&self) -> u32 {
+        SHARED_ROWS.min(self.top / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    /// A list whose rows a test takes away or adds between two calls.
+    fn list(ids: impl IntoIterator<Item = u32>) -> Vec<Row> {
+        let row = |id| format!(r#"{{"incidentId":{id},"lastUpdateTime":"2026-01-01T00:00:00Z"}}"#);
+        ids.into_iter().map(|id| Row::new(RawValue::from_string(row(id)).expect("JSON"))).collect()
+    }
+
+    fn ids(rows: &[Row]) -> Vec<String> {
+        rows.iter().map(|row| seen::id_of(row).to_string()).collect()
+    }
+
+    /// Reads a list that `change` alters before each call; returns the ids read, whether complete, and the calls made.
+    fn check(mut rows: Vec<Row>, top: u32, mut change: impl FnMut(u32, &mut Vec<Row>)) -> (Vec<String>, bool, u32) {
+        let mut pass = Pass::new(Window { from: Timestamp::default(), to: None }, top);
+        let (mut taken, mut calls) = (Vec::new(), 0);
+        loop {
+            let query = match pass.step() {
+                Step::Read(query) => query,
+                Step::Complete => return (taken, true, calls),
+                Step::Broken => return (taken, false, calls),
+            };
+            change(calls, &mut rows);
+            let page: Vec<_> = rows.iter().skip(query.skip as usize).take(query.top as usize).cloned().collect();
+            pass.read(&page);
+            taken.extend(ids(&page));
+            calls += 1;
+        }
+    }
+
+    fn all(ids: std::ops::Range<u32>, taken: &[String]) -> bool {
+        ids.into_iter().all(|id| taken.contains(&id.to_string()))
+    }
+
+    #[test]
+    fn a_quiet_window_is_read_once_and_confirmed() {
+        let check_calls = |count: u32, top, calls| {
+            let (taken, complete, made) = check(list(0..count), top, |_, _| {});
+            assert!(complete && all(0..count, &taken));
+            assert_eq!(made, calls, "{count} rows by {top}");
+        };
+        check_calls(0, 100, 2);
+        check_calls(99, 100, 2);
+        check_calls(100, 100, 3);
+        check_calls(195, 100, 4);
+        check_calls(300, 100, 5);
+        check_calls(3, 2, 4);
+    }
+
+    #[test]
+    fn rows_that_leave_shift_no_row_out_of_sight() {
+        for leaving in 1..=50 {
+            let (taken, complete, _) = check(list(0..250), 100, |call, rows| {
+                if call == 1 {
+                    rows.drain(0..leaving);
+                }
+            });
+            assert!(complete && all(100..250, &taken), "{leaving} rows left");
+        }
+    }
+
+    #[test]
+    fn a_window_that_shrinks_beyond_proof_is_broken_and_not_complete() {
+        let (_, complete, _) = check(list(0..250), 100, |call, rows| {
+            if call == 1 {
+                rows.drain(0..180);
+            }
+        });
+        assert!(!complete);
+    }
+
+    #[test]
+    fn a_short_page_that_was_not_the_end_is_found_out() {
+        let all_rows = list(0..250);
+        let (taken, complete, _) = check(all_rows.clone(), 100, |call, rows| {
+            *rows = if call == 0 { all_rows[..60].to_vec() } else { all_rows.clone() };
+        });
+        assert!(complete && all(0..250, &taken));
+    }
+
+    #[test]
+    fn an_empty_page_is_not_believed_at_once() {
+        let all_rows = list(0..30);
+        let (taken, complete, _) = check(all_rows.clone(), 100, |call, rows| {
+            *rows = if call == 0 { Vec::new() } else { all_rows.clone() };
+        });
+        assert!(complete && all(0..30, &taken));
+    }
+
+    #[test]
+    fn rows_that_come_in_front_while_reading_hide_nothing() {
+        let (taken, complete, _) = check(list(100..400), 100, |call, rows| {
+            rows.splice(0..0, list(call * 7..call * 7 + 7));
+        });
+        assert!(complete && all(100..400, &taken));
+    }
+
+    #[test]
+    fn a_list_that_never_agrees_with_itself_ends_broken() {
+        let (_, complete, calls) = check(list(0..100), 10, |call, rows| *rows = list(call * 100..call * 100 + 100));
+        assert!(!complete && calls < 100, "{calls}");
+    }
+
+    #[test]
+    fn too_large_pages_are_halved_down_to_two_rows() {
+        let mut pass = Pass::new(Window { from: Timestamp::default(), to: None }, 9);
+        assert!(pass.shrink() && pass.shrink());
+        assert_eq!(pass.step(), Step::Read(Query { window: pass.window(), skip: 0, top: 2 }));
+        assert!(!pass.shrink());
+    }
+}

@@ -1,0 +1,253 @@
+//! The sweep: everything since the cursor, read to the end; and the windows of a long way back. Only complete readings move
+//! the cursor, and only as far as `Position::after_sweep` and `after_window` allow.
+
+use std::time::Duration;
+
+use crate::core::pass::{Pass, Step};
+use crate::core::poller::{Position, Settings};
+use crate::core::source_clock::SourceClock;
+use crate::model::moment::Moment;
+use crate::model::page::Window;
+use crate::model::timestamp::Timestamp;
+
+/// A cursor this much further back than a sweep leaves it is caught up with in windows.
+const FAR: Duration = Duration::from_secs(1800);
+/// The first window of a long way back; the next ones follow what was found.
+const FIRST_WIDTH: Duration = Duration::from_secs(3600);
+const WIDTH_MIN: Duration = Duration::from_secs(1);
+const WIDTH_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Of the hour's calls, what sweeps may take: one in so many.
+const SHARE_OF_HOUR: u32 = 3;
+
+/// The state of the sweeps of one tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct Sweeps {
+    due: Moment,
+    run: Option<Run>,
+    width: Duration,
+    /// The server does not take `lt`: no windows, one open-ended sweep.
+    bounds_refused: bool,
+}
+
+/// A reading under way, with what it may conclude.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) pass: Pass,
+    /// The server's time before the reading began; none where its clock is not to be trusted.
+    started: Option<Timestamp>,
+    began: Moment,
+    oldest_unseen: Option<Timestamp>,
+    calls: u32,
+}
+
+/// What came of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The window was read to its end: this is the position now.
+    Complete(Position),
+    /// Its pages did not join: nothing is concluded.
+    Broken,
+}
+
+impl Position {
+    /// Where reading begins.
+    pub const fn start(at: Timestamp) -> Self {
+        Self { cursor: at, floor: at, swept: None }
+    }
+
+    /// The position after a complete sweep that began at server time `started`.
+    ///
+    /// The cursor moves on agreement only: to what the sweep before allowed, and only where this one found no unseen (id,
+    /// time) below that. Never to anything this sweep itself reckons with.
+    #[must_use]
+    pub fn after_sweep(self, started: Option<Timestamp>, oldest_unseen: Option<Timestamp>, overlap: Duration) -> Self {
+        let allowed = self.swept.map(|swept| swept.earlier(overlap).floor_to_second());
+        let agreed = allowed.filter(|&allowed| oldest_unseen.is_none_or(|unseen| allowed <= unseen));
+        Self { cursor: self.cursor.max(agreed.unwrap_or_default()), swept: started.or(self.swept), ..self }
+    }
+
+    /// The position after a complete reading of a window that lies wholly before the overlap: it is settled.
+    #[must_use]
+    pub fn after_window(self, end: Timestamp) -> Self {
+        Self { cursor: self.cursor.max(end), ..self }
+    }
+}
+
+impl Sweeps {
+    pub(crate) const fn new(now: Moment) -> Self {
+        Self { due: now, run: None, width: FIRST_WIDTH, bounds_refused: false }
+    }
+
+    pub(crate) const fn due(&self) -> Moment {
+        self.due
+    }
+
+    pub(crate) const fn due_at(&mut self, due: Moment) {
+        self.due = due;
+    }
+
+    /// Somebody has reason to believe that there is more: sweep at once.
+    pub(crate) fn hurry(&mut self, now: Moment) {
+        self.due = self.due.min(now);
+    }
+
+    pub(crate) const fn run(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+
+    pub(crate) const fn run_mut(&mut self) -> Option<&mut Run> {
+        self.run.as_mut()
+    }
+
+    /// Begins the next reading.
+    pub(crate) fn begin(&mut self, position: Position, settings: &Settings, clock: &SourceClock, now: Moment) {
+        let started = clock.latest().filter(|_| !clock.is_suspect());
+        let to = self.window_end(position, started, settings.overlap);
+        let pass = Pass::new(Window { from: position.cursor, to }, settings.page_size);
+        self.run = Some(Run { pass, started, began: now, oldest_unseen: None, calls: 0 });
+    }
+
+    /// Gives the reading up: it is begun anew later, and what it committed is known then.
+    pub(crate) fn abandon(&mut self) {
+        self.run = None;
+    }
+
+    /// The server refused the query. True where an open-ended one is worth a try instead.
+    pub(crate) fn bounds_refused(&mut self) -> bool {
+        let bounded = self.run.as_ref().is_some_and(|run| run.pass.window().to.is_some());
+        self.bounds_refused |= bounded;
+        self.run = None;
+        bounded
+    }
+
+    /// Ends the reading if it has come to its end, and reckons when the next one is due.
+    pub(crate) fn finish(&mut self, position: Position, settings: &Settings, now: Moment) -> Option<Outcome> {
+        let run = self.run.as_ref()?;
+        match run.pass.step() {
+            Step::Read(_) => None,
+            Step::Broken => {
+                self.run = None;
+                self.width = next_width(self.width, u32::MAX, settings.page_size);
+                Some(Outcome::Broken)
+            }
+            Step::Complete => {
+                let run = self.run.take().expect("it was there a moment ago");
+                Some(Outcome::Complete(self.conclude(&run, position, settings, now)))
+            }
+        }
+    }
+
+    fn conclude(&mut self, run: &Run, position: Position, settings: &Settings, now: Moment) -> Position {
+        if let Some(end) = run.pass.window().to {
+            self.width = next_width(self.width, run.pass.rows(), settings.page_size);
+            self.due = now;
+            return position.after_window(end);
+        }
+        // Never more than a share of the hour: where a sweep takes many calls, the next one comes later.
+        let stretched = Duration::from_secs(3600) * run.calls * SHARE_OF_HOUR / settings.list_per_hour.max(1);
+        self.due = (run.began + settings.sweep_every.max(stretched)).max(now);
+        position.after_sweep(run.started, run.oldest_unseen, settings.overlap)
+    }
+
+    /// From where to where a long way back is being read, while a window of it is.
+    pub(crate) fn way_back(
+        &self,
+        position: Position,
+        settings: &Settings,
+        clock: &SourceClock,
+    ) -> Option<(Timestamp, Timestamp)> {
+        self.run.as_ref()?.pass.window().to?;
+        Some((position.cursor, clock.latest()?.earlier(settings.overlap)))
+    }
+
+    /// Where the next window ends, or none for an open-ended sweep. A window lies wholly before the overlap.
+    fn window_end(&self, position: Position, started: Option<Timestamp>, overlap: Duration) -> Option<Timestamp> {
+        let settled = started?.earlier(overlap).floor_to_second();
+        if self.bounds_refused || settled.since(position.cursor) <= FAR {
+            return None;
+        }
+        Some(position.cursor.later(self.width).floor_to_second().min(settled))
+    }
+}
+
+impl Run {
+    /// A call was answered.
+    pub(crate) const fn answered(&mut self) {
+        self.calls += 1;
+    }
+
+    /// The rows of a page are durable; the oldest (id, time) among them that was not seen before.
+    pub(crate) fn committed(&mut self, oldest_unseen: Option<Timestamp>) {
+        self.oldest_unseen = match (self.oldest_unseen, oldest_unseen) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// Aims at one page that is not quite full: a window that fits in one page has no positions that could shift.
+fn next_width(width: Duration, rows: u32, page_size: u32) -> Duration {
+    let aim = page_size * 7 / 10;
+    let factor = match rows {
+        0 => 8.0,
+        rows if rows * 2 < page_size => f64::from(aim) / f64::from(rows),
+        rows if rows <= page_size * 9 / 10 => 1.0,
+        rows => f64::from(aim) / f64::from(rows),
+    };
+    let wider = width.mul_f64(factor.clamp(0.05, 8.0));
+    Duration::from_secs(wider.as_secs()).clamp(WIDTH_MIN, WIDTH_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OVERLAP: Duration = Duration::from_secs(1800);
+
+    fn time(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    #[test]
+    fn the_cursor_moves_to_what_the_sweep_before_allowed_and_no_further() {
+        let first = Position::start(time(10_000)).after_sweep(Some(time(20_000)), None, OVERLAP);
+        assert_eq!((first.cursor, first.swept), (time(10_000), Some(time(20_000))), "one sweep alone moves nothing");
+        let second = first.after_sweep(Some(time(20_060)), None, OVERLAP);
+        assert_eq!((second.cursor, second.swept), (time(18_200), Some(time(20_060))));
+    }
+
+    #[test]
+    fn an_unseen_row_below_what_was_allowed_keeps_the_cursor() {
+        let before = Position { swept: Some(time(20_000)), ..Position::start(time(10_000)) };
+        assert_eq!(before.after_sweep(Some(time(20_060)), Some(time(18_199)), OVERLAP).cursor, time(10_000));
+        assert_eq!(before.after_sweep(Some(time(20_060)), Some(time(18_200)), OVERLAP).cursor, time(18_200));
+    }
+
+    #[test]
+    fn a_clock_that_is_not_trusted_leaves_the_mark_of_the_last_sweep() {
+        let before = Position { swept: Some(time(20_000)), ..Position::start(time(10_000)) };
+        let after = before.after_sweep(None, None, OVERLAP);
+        assert_eq!((after.cursor, after.swept), (time(18_200), Some(time(20_000))));
+    }
+
+    #[test]
+    fn the_cursor_never_moves_back() {
+        let before = Position { swept: Some(time(9_000)), ..Position::start(time(10_000)) };
+        assert_eq!(before.after_sweep(Some(time(9_060)), None, OVERLAP).cursor, time(10_000));
+        assert_eq!(before.after_window(time(500)).cursor, time(10_000));
+    }
+
+    #[test]
+    fn windows_aim_at_one_page_that_is_not_quite_full() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let check = |rows, expected| assert_eq!(next_width(hours(10), rows, 100), expected, "{rows} rows");
+        check(0, hours(80));
+        check(7, hours(80));
+        check(35, hours(20));
+        check(70, hours(10));
+        check(140, hours(5));
+        check(100_000, hours(10) / 20);
+        assert_eq!(next_width(WIDTH_MIN, 1000, 100), WIDTH_MIN);
+        assert_eq!(next_width(WIDTH_MAX, 0, 100), WIDTH_MAX);
+    }
+}

@@ -1,0 +1,66 @@
+//! The tail: one page of the newest rows, every few seconds. It finds what is new soon and concludes nothing; it never
+//! moves the cursor.
+
+use std::time::Duration;
+
+use crate::core::pass::ROWS_MIN;
+use crate::core::source_clock::SourceClock;
+use crate::model::incident::Row;
+use crate::model::moment::Moment;
+use crate::model::page::{Page, Query, Window};
+use crate::model::timestamp::Timestamp;
+
+/// How far below the newest row the tail asks: rows that became visible a little late, or share its tick.
+const BELOW_NEWEST: Duration = Duration::from_secs(5);
+/// Once the newest row is this old the tail asks from server time less this, so that a quiet tenant answers with nothing.
+const QUIET: Duration = Duration::from_secs(60);
+/// A row dated more than this after the answer is no measure of what is newest.
+const AHEAD: Duration = crate::core::seen::AHEAD;
+
+/// The state of a tail.
+#[derive(Debug, Clone)]
+pub(crate) struct Tail {
+    top: u32,
+    top_max: u32,
+    newest: Option<Timestamp>,
+    due: Moment,
+}
+
+impl Tail {
+    pub(crate) const fn new(top: u32, now: Moment) -> Self {
+        Self { top, top_max: top, newest: None, due: now }
+    }
+
+    /// When the next page is due.
+    pub(crate) const fn due(&self) -> Moment {
+        self.due
+    }
+
+    pub(crate) const fn due_at(&mut self, due: Moment) {
+        self.due = due;
+    }
+
+    /// The page to ask for now. `floor` is the oldest time that any query may ask for.
+    pub(crate) fn query(&self, floor: Timestamp, clock: &SourceClock, now: Moment) -> Query {
+        let quiet = clock.now(now).map(|time| time.earlier(QUIET));
+        let below = self.newest.map(|newest| newest.earlier(BELOW_NEWEST));
+        let from = below.max(quiet).unwrap_or(floor).max(floor).floor_to_second();
+        Query { window: Window { from, to: None }, skip: 0, top: self.top }
+    }
+
+    /// Takes note of the newest row of an answer.
+    pub(crate) fn read(&mut self, page: &Page) {
+        let newest = page.rows.iter().filter_map(Row::last_update).filter(|&time| !is_ahead(time, page.date)).max();
+        self.newest = self.newest.max(newest);
+        self.top = (self.top * 2).min(self.top_max);
+    }
+
+    /// The answer was too large: ask for fewer rows for a while.
+    pub(crate) fn shrink(&mut self) {
+        self.top = (self.top / 2).max(ROWS_MIN);
+    }
+}
+
+fn is_ahead(time: Timestamp, date: Option<Timestamp>) -> bool {
+    date.is_some_and(|date| date.later(AHEAD) < time)
+}
