@@ -190,7 +190,7 @@ fn next_width(width: Duration, rows: u32, page_size: u32) -> Duration {
     let aim = page_size * 7 / 10;
     let factor = match rows {
         0 => 8.0,
-        rows if rows * 2 < page_size => f64::from(aim) / f64::from(rows),
+        rows if rows < page_size / 2 => f64::from(aim) / f64::from(rows),
         rows if rows <= page_size * 9 / 10 => 1.0,
         rows => f64::from(aim) / f64::from(rows),
     };

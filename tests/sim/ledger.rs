@@ -1,0 +1,61 @@
+//! The model of the store: what is durable, decided by the real judgement. Everything here survives a crash.
+
+use std::collections::BTreeMap;
+
+use xdrelay::core::courier::Progress;
+use xdrelay::core::poller::{Brief, Committed, Position};
+use xdrelay::core::quota::QuotaState;
+use xdrelay::core::seen::{self, Mark, Verdict};
+use xdrelay::model::event::Kind;
+use xdrelay::model::incident::Row;
+use xdrelay::model::moment::Moment;
+use xdrelay::model::names::{EventId, IncidentId, Seq, TenantName};
+use xdrelay::model::page::Page;
+use xdrelay::model::timestamp::Timestamp;
+
+#[derive(Default)]
+pub struct Ledger {
+    pub position: Option<Position>,
+    pub quota: Option<QuotaState>,
+    pub outbox: Vec<Entry>,
+    pub progress: Progress,
+    marks: BTreeMap<IncidentId, Mark>,
+}
+
+pub struct Entry {
+    pub event_id: EventId,
+    pub incident: IncidentId,
+    pub last_update: Option<Timestamp>,
+}
+
+impl Ledger {
+    pub fn commit(&mut self, page: Page, now: Moment) -> Committed {
+        let mut rows = page.rows;
+        rows.sort_by_key(Row::last_update);
+        let mut outcome = Committed::default();
+        for row in rows {
+            let id = seen::id_of(&row);
+            let Verdict::New(news) = seen::judge(self.marks.get(&id), &row, page.date, now) else { continue };
+            outcome.unseen_rows += 1;
+            outcome.oldest_unseen = outcome.oldest_unseen.into_iter().chain(news.unseen_time).min();
+            let event_id = EventId::of(&TenantName::new("sim"), &id, row.last_update(), row.hash);
+            outcome.events.push(Brief {
+                event_id: event_id.clone(),
+                kind: Kind::Updated,
+                last_update: row.last_update(),
+            });
+            self.outbox.push(Entry { event_id, incident: id.clone(), last_update: row.last_update() });
+            self.marks.insert(id, news.mark);
+        }
+        outcome
+    }
+
+    pub fn newest(&self) -> Seq {
+        Seq(self.outbox.len() as u64)
+    }
+
+    /// Whether this revision has been taken.
+    pub fn knows(&self, id: u64, last_update: Timestamp) -> bool {
+        self.marks.get(&IncidentId::new(id.to_string())).is_some_and(|mark| last_update <= mark.time)
+    }
+}
