@@ -2,16 +2,22 @@
 //! source is counted before it leaves, and a redirect would carry the token to a stranger.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
+use http::header::{DATE, LOCATION, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::model::timestamp::Timestamp;
 use crate::transport::tls::{self, TlsError};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an idle connection is kept for the next call.
 const IDLE_MAX: Duration = Duration::from_secs(90);
+/// No server sends us away for longer than this, whatever it says.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// What a client needs to know beside the URL of each call.
 #[derive(Debug, Clone, Default)]
@@ -86,4 +92,147 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why there is no body.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is, or says that it is, larger than the limit.
+    #[error("the body is larger than the limit")]
+    TooLarge,
+    /// It broke off, or the time was up.
+    #[error("the body broke off: {0}")]
+    Broken(String),
+}
+
+/// The bytes of a body as they came over the wire, whole and at most `size_max` of them.
+///
+/// # Errors
+/// See [`BodyError`]. A body shorter than its `Content-Length`, or without its last chunk, is broken.
+pub async fn body(mut response: reqwest::Response, size_max: u64) -> Result<Vec<u8>, BodyError> {
+    if response.content_length().is_some_and(|length| size_max < length) {
+        return Err(BodyError::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Broken(call_causes(error)))? {
+        if size_max < (bytes.len() + chunk.len()) as u64 {
+            return Err(BodyError::TooLarge);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// [`causes`] of a failed call, without its URL.
+pub fn call_causes(error: reqwest::Error) -> String {
+    causes(&error.without_url())
+}
+
+/// The server's time: the `Date` header (RFC 9110 section 6.6.1), whole seconds.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let seconds = header_date(headers.get(DATE)?)?.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    Some(Timestamp::from_seconds(seconds))
+}
+
+/// How long to stay away: `Retry-After` (RFC 9110 section 10.2.3) in seconds, or as a date less the `Date` of the same
+/// answer, so that no clock of ours takes part. At most [`RETRY_AFTER_MAX`]; what is negative or no number is none.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?;
+    let wait = match value.to_str().ok()?.trim().parse::<f64>() {
+        Ok(seconds) if 0.0 <= seconds => Duration::from_secs_f64(seconds.min(RETRY_AFTER_MAX.as_secs_f64()).ceil()),
+        Ok(_) => return None,
+        Err(_) => header_date(value)?.duration_since(header_date(headers.get(DATE)?)?).unwrap_or_default(),
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+fn header_date(value: &http::HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()
+}
+
+/// Where a redirect points, scheme and host only: for a message, because none is followed.
+pub fn redirect_target(headers: &HeaderMap, asked: &Url) -> Option<String> {
+    let target = asked.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    Some(format!("{}://{}", target.scheme(), target.host_str()?))
+}
+
+/// A text from outside with a secret of ours in it blotted out, as it is and in the encoding of forms: some proxies put
+/// the whole request into their error page.
+pub fn blotted(text: &str, secret: &SecretString) -> String {
+    let secret = secret.expose_secret();
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    text.replace(secret, "***").replace(&encoded, "***")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| ((*name).parse().expect("a name"), value.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_spelling_and_has_a_limit() {
+        let check = |value: &str, seconds: Option<u64>| {
+            let headers = headers(&[("retry-after", value), ("date", "Sat, 21 Nov 2026 10:00:00 GMT")]);
+            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
+        };
+        check("0", Some(0));
+        check("8", Some(8));
+        check(" 8 ", Some(8));
+        check("1.5", Some(2));
+        check("1000000000", Some(3600));
+        check("1e99", Some(3600));
+        check("-5", None);
+        check("NaN", None);
+        check("soon", None);
+        check("", None);
+        check("Sat, 21 Nov 2026 10:00:30 GMT", Some(30));
+        check("Saturday, 21-Nov-26 10:00:30 GMT", Some(30));
+        check("Sat, 21 Nov 2026 09:59:00 GMT", Some(0));
+        check("Sat, 21 Nov 2099 09:59:00 GMT", Some(3600));
+        assert_eq!(
+            retry_after(&headers(&[("retry-after", "Sat, 21 Nov 2026 10:00:30 GMT")])),
+            None,
+            "no Date beside it"
+        );
+        assert_eq!(retry_after(&headers(&[])), None);
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_read_to_the_second() {
+        let check = |value: &str, expected: Option<&str>| {
+            let expected = expected.map(|text| text.parse::<Timestamp>().expect("a time"));
+            assert_eq!(date(&headers(&[("date", value)])), expected, "{value}");
+        };
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some("1994-11-06T08:49:37Z"));
+        check("Sunday, 06-Nov-94 08:49:37 GMT", Some("1994-11-06T08:49:37Z"));
+        check("Sun Nov  6 08:49:37 1994", Some("1994-11-06T08:49:37Z"));
+        check("yesterday", None);
+        check("Thu, 01 Jan 1900 00:00:00 GMT", None);
+        assert_eq!(date(&headers(&[])), None);
+    }
+
+    #[test]
+    fn a_redirect_is_named_by_scheme_and_host_only() {
+        let asked = Url::parse("https://api.example.net/api/incidents?a=b").expect("a URL");
+        let check = |location: &str, expected: Option<&str>| {
+            assert_eq!(redirect_target(&headers(&[("location", location)]), &asked).as_deref(), expected, "{location}");
+        };
+        check("https://u:p@login.example.org/x?token=1", Some("https://login.example.org"));
+        check("/elsewhere", Some("https://api.example.net"));
+        check("//other.example", Some("https://other.example"));
+        check("http://[", None);
+    }
+
+    #[test]
+    fn a_secret_is_blotted_out_in_both_spellings() {
+        let secret = SecretString::from("s3/cr et");
+        assert_eq!(blotted("a s3/cr et b s3%2Fcr+et c", &secret), "a *** b *** c");
+        assert_eq!(blotted("a", &SecretString::from("")), "a");
+    }
 }

@@ -1,0 +1,5 @@
+//! The source side against real sockets: the client of the API and the sign-in. Nothing of the program is replaced.
+
+mod answers;
+mod server;
+mod tokens;
