@@ -24,8 +24,29 @@ pub const MSGID_LENGTH_MAX: usize = 32;
 
 /// The facilities by the names that syslog daemons know, in the order of their numbers (RFC 5424 table 1).
 const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
-    "security", "console", "solaris-cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "cron",
+    "authpriv",
+    "ftp",
+    "ntp",
+    "security",
+    "console",
+    "solaris-cron",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
     "local7",
 ];
 
@@ -43,7 +64,9 @@ impl FromStr for Facility {
             .or_else(|| text.parse().ok().filter(|number| *number < FACILITIES.len()))
             .and_then(|number| u8::try_from(number).ok())
             .map(Self)
-            .ok_or_else(|| format!("{text:?} is no facility: a number from 0 to 23, or one of {}", FACILITIES.join(" ")))
+            .ok_or_else(|| {
+                format!("{text:?} is no facility: a number from 0 to 23, or one of {}", FACILITIES.join(" "))
+            })
     }
 }
 
