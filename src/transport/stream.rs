@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls_pki_types::ServerName;
@@ -71,6 +71,8 @@ pub struct Stream {
     /// Its name in messages.
     peer: String,
     chatter_bytes: usize,
+    /// When the TLS handshake was over, where there was one.
+    signed_on: Option<Instant>,
 }
 
 trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -91,7 +93,8 @@ impl Stream {
             None => Box::new(tcp),
             Some(config) => Box::new(sign_on(tcp, target.host, config, &peer).await?),
         };
-        Ok(Self { wire, socket, peer, chatter_bytes: 0 })
+        let signed_on = target.tls.map(|_| Instant::now());
+        Ok(Self { wire, socket, peer, chatter_bytes: 0, signed_on })
     }
 
     /// Whether the peer is still there, by everything that has arrived up to now. Waits for nothing else.
@@ -99,7 +102,8 @@ impl Stream {
     /// # Errors
     /// The peer closed, reset, was given up by the kernel, or said why it does not want us.
     pub async fn check(&mut self) -> Result<(), StreamError> {
-        let Self { wire, socket, peer, chatter_bytes } = self;
+        let signed_on = self.signed_on;
+        let Self { wire, socket, peer, chatter_bytes, .. } = self;
         let arrived = poll_fn(|context| {
             loop {
                 let mut bytes = [0; 4096];
@@ -115,6 +119,7 @@ impl Stream {
         timeout(STEP_TIMEOUT, arrived)
             .await
             .unwrap_or_else(|_| Err(StreamError::Broken(format!("the connection to {peer} is in an unclear state"))))
+            .map_err(|error| explained(error, signed_on))
     }
 
     /// Writes all bytes to the kernel, with an eye on what the peer says meanwhile.
@@ -122,18 +127,21 @@ impl Stream {
     /// # Errors
     /// As [`check`](Self::check), or the peer takes nothing. How many bytes it got is unknown then.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        let Self { wire, peer, chatter_bytes, .. } = self;
+        let Self { wire, peer, chatter_bytes, signed_on, .. } = self;
         let (mut reader, mut writer) = tokio::io::split(wire);
         let mut gone = std::pin::pin!(watch(&mut reader, chatter_bytes, peer));
         let written = tokio::select! {
             biased;
-            error = &mut gone => return Err(error),
+            error = &mut gone => return Err(explained(error, *signed_on)),
             written = write_chunks(&mut writer, bytes) => written,
         };
         match written {
             Ok(()) => Ok(()),
             // Where the peer closed with words, they say more than the failed write.
-            Err(error) => Err(timeout(REASON_TIMEOUT, gone).await.unwrap_or_else(|_| broke(peer, &error))),
+            Err(error) => {
+                let reason = timeout(REASON_TIMEOUT, gone).await.unwrap_or_else(|_| broke(peer, &error));
+                Err(explained(reason, *signed_on))
+            }
         }
     }
 
@@ -286,6 +294,19 @@ fn broke(peer: &str, error: &io::Error) -> StreamError {
     }
 }
 
+/// A receiver that wants another certificate often says nothing and closes, and only after the handshake of TLS 1.3.
+fn explained(error: StreamError, signed_on: Option<Instant>) -> StreamError {
+    match error {
+        StreamError::Broken(why) if signed_on.is_some_and(|time| time.elapsed() < STEP_TIMEOUT) => {
+            StreamError::Broken(format!(
+                "{why}, right after the TLS handshake: the receiver may want another client certificate than \
+                 `tls.certificate`"
+            ))
+        }
+        StreamError::Broken(_) | StreamError::Untrusted(_) => error,
+    }
+}
+
 /// Whether the kernel holds nothing for us to read: no bytes, no end, no error.
 fn is_quiet(socket: &Socket) -> bool {
     events(socket, PollFlags::IN | PollFlags::RDHUP) == Some(PollFlags::empty())
@@ -296,4 +317,40 @@ fn events(socket: &Socket, wanted: PollFlags) -> Option<PollFlags> {
     let mut polled = [PollFd::new(socket, wanted)];
     poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()?;
     Some(polled[0].revents())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A stream and its peer's end.
+    async fn pair() -> (Stream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let target = Target { host: "localhost", port, tls: None, dead_after: Duration::from_secs(10) };
+        let stream = Stream::connect(target).await.expect("connected");
+        (stream, listener.accept().expect("a connection").0)
+    }
+
+    #[tokio::test]
+    async fn a_close_that_crossed_our_last_bytes_proves_nothing() {
+        let (mut stream, peer) = pair().await;
+        drop(peer);
+        // Past `write`, which sees the end: as if it had come a moment later.
+        stream.wire.write_all(b"1 x").await.expect("the kernel takes it");
+        let closed = stream.hang_up().await;
+        assert!(closed.is_err(), "the peer had closed before, and reading finds a clean end all the same");
+    }
+
+    #[tokio::test]
+    async fn a_close_that_answers_ours_proves_everything() {
+        let (mut stream, mut peer) = pair().await;
+        stream.write(b"1 x").await.expect("written");
+        assert_eq!(stream.unsent_bytes_max(), 0);
+        let peer = std::thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()));
+        stream.finish().await.expect("a clean close");
+        assert_eq!(peer.join().expect("it ends").expect("read"), 3);
+    }
 }
