@@ -1,5 +1,6 @@
 //! What decides and never does: no async, no clock, no randomness, no logging, no I/O. Times and seeds are arguments.
 
+pub mod air;
 pub mod backoff;
 pub mod changes;
 pub mod courier;

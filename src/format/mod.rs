@@ -1,5 +1,7 @@
 //! Events to bytes. Pure: no I/O, no clock.
 
+pub mod syslog;
+
 use serde::{Deserialize, Serialize};
 
 /// The formats of a sink's `format` key.

@@ -1,9 +1,46 @@
-//! Events as RFC 5424 messages over UDP, TCP, TLS or a Unix socket.
+//! Events as RFC 5424 messages over UDP, TCP, TLS or a Unix socket. Never cuts a message and never takes written for
+//! received.
+//!
+//! No syslog transport here has an acknowledgement. A datagram counts as delivered when it was sent: best effort. On a
+//! stream an event counts as delivered
+//! - when its connection was alive `settle` after the event's last byte had left this machine: a peer whose kernel takes
+//!   nothing for two thirds of that time, or whose host is silent, ends the connection before; or
+//! - when the peer closed cleanly after our own close, which it does only when it has read everything.
+//!
+//! Any other end of a connection makes everything that does not count yet be sent again, with the same `event_id`. What
+//! remains: a receiver that dies later than `settle` with messages still in its kernel's buffer or its own memory takes
+//! them with it. So `settle` must be longer than a message waits in the receiver's memory; where that is not enough, a
+//! receiver that acknowledges is needed.
 
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::core::air::Air;
+use crate::core::courier::{DeliverError, Refusal};
+use crate::format::syslog::{
+    APP_NAME_LENGTH_MAX, Facility, HOSTNAME_LENGTH_MAX, Header, Origin, is_name, message, newline_framed, octet_counted,
+};
+use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
+use crate::sink::{Outgoing, Sink};
+use crate::transport::address::Address;
+use crate::transport::datagram::{Datagram, DatagramError, UDP_PAYLOAD_BYTES_MAX};
+use crate::transport::stream::{Stream, StreamError, Target};
 use crate::transport::tls;
+
+/// The longest message on a stream where the configuration names none.
+const STREAM_MESSAGE_SIZE: Size = Size(64 * 1024);
+/// The longest message in a datagram where the configuration names none.
+const DATAGRAM_MESSAGE_SIZE: Size = Size(8 * 1024);
+/// Every receiver takes this much (RFC 5424 section 6.1), so a lower limit is a mistake.
+const MESSAGE_SIZE_MIN: Size = Size(480);
+/// Bounds of `settle`: the kernel's timers below it count in seconds.
+const SETTLE_MIN: Span = Span::seconds(1);
+const SETTLE_MAX: Span = Span::seconds(600);
+/// A datagram socket looks its name up anew after this time: nothing else would tell it that the receiver has moved.
+const RESOLVE_EVERY: Duration = Duration::from_secs(300);
 
 /// The keys of a sink of kind `syslog`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +51,8 @@ pub struct Config {
     /// How messages are told apart on a stream.
     #[serde(default)]
     pub framing: Framing,
-    /// The longest message the receiver takes, header included. Left out: 64 KiB on a stream, 8 KiB over UDP. A longer one is
-    /// refused, never cut.
+    /// The longest message the receiver takes, header included. Left out: 64 KiB on a stream, 8 KiB in a
+    /// datagram. A longer one is refused, never cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_size: Option<Size>,
     /// The facility by name or number.
@@ -60,4 +97,351 @@ fn app_name_default() -> String {
 
 fn settle_default() -> Span {
     Span::seconds(10)
+}
+
+impl Config {
+    /// What is wrong with the keys, each with its name and what would be right. Empty: nothing.
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut check = |key: &str, problem: Option<String>| problems.extend(problem.map(|why| (key.to_owned(), why)));
+        match self.address.parse() {
+            Err(why) => check("address", Some(why)),
+            Ok(Address::Stream { is_tls, .. }) => check("tls", self.tls_problem(is_tls)),
+            Ok(address @ (Address::Udp { .. } | Address::Unix(_))) => {
+                let is_udp = matches!(address, Address::Udp { .. });
+                let is_over = self.max_message_size.is_some_and(|size| UDP_PAYLOAD_BYTES_MAX < size.0);
+                let over = || format!("a UDP datagram holds {UDP_PAYLOAD_BYTES_MAX} B at most");
+                check("max_message_size", (is_udp && is_over).then(over));
+                let framed = || "a datagram needs no framing: leave the key out".to_owned();
+                check("framing", (self.framing != Framing::default()).then(framed));
+                check("tls", self.tls_problem(false));
+            }
+        }
+        let is_under = self.max_message_size.is_some_and(|size| size < MESSAGE_SIZE_MIN);
+        check("max_message_size", is_under.then(|| format!("must be {MESSAGE_SIZE_MIN} or more")));
+        check("facility", self.facility.parse::<Facility>().err());
+        check("app_name", name_problem(&self.app_name, APP_NAME_LENGTH_MAX));
+        check("hostname", self.hostname.as_ref().and_then(|name| name_problem(name, HOSTNAME_LENGTH_MAX)));
+        let is_settled = (SETTLE_MIN..=SETTLE_MAX).contains(&self.settle);
+        check("settle", (!is_settled).then(|| format!("must be from {SETTLE_MIN} to {SETTLE_MAX}")));
+        problems
+    }
+
+    fn tls_problem(&self, is_tls: bool) -> Option<String> {
+        let is_half = self.tls.certificate.is_some() != self.tls.private_key.is_some();
+        match is_tls {
+            true => is_half.then(|| tls::TlsError::Half.to_string()),
+            false => (self.tls != tls::Config::default()).then(|| "is for an address with tls://".to_owned()),
+        }
+    }
+
+    /// What works and may surprise, each with the name of its key.
+    pub fn warnings(&self) -> Vec<(String, String)> {
+        let (key, warning) = match (self.address.parse(), self.framing) {
+            (Ok(Address::Stream { is_tls: true, .. }), Framing::Newline) => {
+                ("framing", "RFC 5425 knows octet counting only: a receiver may misread newlines over TLS")
+            }
+            (Ok(Address::Stream { is_tls: false, .. } | Address::Udp { .. }), _) => {
+                ("address", "incidents can be read and changed on their way: prefer tls://")
+            }
+            (Ok(Address::Stream { .. }), Framing::OctetCounting) | (Ok(Address::Unix(_)) | Err(_), _) => {
+                return Vec::new();
+            }
+        };
+        vec![(key.to_owned(), warning.to_owned())]
+    }
+
+    /// What this sink promises, for people; the head of the file says it precisely.
+    pub fn guarantee(&self) -> &'static str {
+        match self.address.parse() {
+            Ok(Address::Udp { .. }) => "best effort: a datagram counts as delivered when it was sent",
+            Ok(Address::Unix(_)) => "best effort: a datagram counts as delivered when the socket took it",
+            Ok(Address::Stream { .. }) | Err(_) => {
+                "at least once up to the receiver's memory: an event counts as delivered when its connection was alive \
+                 for `settle` after it, and is sent again where the connection broke before; a receiver that dies later \
+                 with the event still in memory loses it"
+            }
+        }
+    }
+}
+
+fn name_problem(name: &str, length_max: usize) -> Option<String> {
+    (!is_name(name, length_max)).then(|| format!("must be 1 to {length_max} printable ASCII characters without spaces"))
+}
+
+/// A sink of kind `syslog`.
+pub struct Syslog {
+    address: Address,
+    framing: Framing,
+    message_bytes_max: u64,
+    origin: Origin,
+    settle: Duration,
+    tls: tls::Config,
+    link: Link,
+}
+
+/// What is open.
+enum Link {
+    Nothing,
+    Datagram {
+        socket: Datagram,
+        since: Instant,
+    },
+    Stream {
+        stream: Stream,
+        air: Air,
+    },
+    /// A call is under way, or was dropped under way: half a message may be out, and what was in the air is unknown.
+    Interrupted,
+}
+
+impl Syslog {
+    /// Takes the configuration and connects to nothing yet.
+    ///
+    /// # Errors
+    /// The first problem that [`Config::validate`] knows, or a TLS file that cannot be used.
+    pub fn open(config: &Config) -> Result<Self, String> {
+        if let Some((key, problem)) = config.validate().into_iter().next() {
+            return Err(format!("{key}: {problem}"));
+        }
+        let address = config.address.parse()?;
+        let size_default = match address {
+            Address::Stream { is_tls, .. } => {
+                // They are read again for each connection; here only to say what is wrong with them.
+                let tls = is_tls.then(|| config.tls.client(None)).transpose();
+                tls.map(|_| STREAM_MESSAGE_SIZE).map_err(|error| format!("tls: {error}"))?
+            }
+            Address::Udp { .. } | Address::Unix(_) => DATAGRAM_MESSAGE_SIZE,
+        };
+        let this_host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let origin = Origin {
+            facility: config.facility.parse()?,
+            hostname: config.hostname.clone().unwrap_or_else(this_host),
+            app_name: config.app_name.clone(),
+            procid: std::process::id().to_string(),
+            bom: config.bom,
+        };
+        Ok(Self {
+            address,
+            framing: config.framing,
+            message_bytes_max: config.max_message_size.unwrap_or(size_default).0,
+            origin,
+            settle: config.settle.0,
+            tls: config.tls.clone(),
+            link: Link::Nothing,
+        })
+    }
+
+    /// The messages of these events, or those that cannot be sent: all of them, and before any byte leaves.
+    fn messages(&self, events: &[Outgoing]) -> Result<Vec<Vec<u8>>, DeliverError> {
+        let mut messages = Vec::with_capacity(events.len());
+        let mut refusals = Vec::new();
+        for event in events {
+            match self.framed(message(&Header::of(&event.event, &self.origin), &event.body)) {
+                Ok(message) => messages.push(message),
+                Err(why) => refusals.push(Refusal { seq: event.seq, why }),
+            }
+        }
+        if refusals.is_empty() { Ok(messages) } else { Err(DeliverError::Refused(refusals)) }
+    }
+
+    fn framed(&self, message: Vec<u8>) -> Result<Vec<u8>, String> {
+        let (size, size_max) = (message.len() as u64, self.message_bytes_max);
+        if size_max < size {
+            return Err(format!("its message has {size} B, and `max_message_size` is {size_max} B"));
+        }
+        match (&self.address, self.framing) {
+            (Address::Udp { .. } | Address::Unix(_), _) => Ok(message),
+            (Address::Stream { .. }, Framing::OctetCounting) => Ok(octet_counted(&message)),
+            (Address::Stream { .. }, Framing::Newline) => newline_framed(&message).map_err(|error| error.to_string()),
+        }
+    }
+
+    async fn send(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
+        let messages = self.messages(events)?;
+        let link = std::mem::replace(&mut self.link, Link::Interrupted);
+        let sent = match self.address {
+            Address::Stream { .. } => self.send_stream(link, events.last(), messages.concat()).await,
+            Address::Udp { .. } | Address::Unix(_) => self.send_datagrams(link, events, &messages).await,
+        };
+        let (link, outcome) = match sent {
+            Ok((link, confirmed)) => (link, Ok(confirmed)),
+            Err(error) => (Link::Nothing, Err(error)),
+        };
+        self.link = link;
+        outcome
+    }
+
+    /// Writes these bytes, the events up to `last`, and answers up to where everything is settled.
+    async fn send_stream(&self, link: Link, last: Option<&Outgoing>, bytes: Vec<u8>) -> Sent {
+        let started = Instant::now();
+        let (mut stream, mut air) = match (self.living(link).await?, last) {
+            (Some(living), _) => living,
+            (None, None) => return Ok((Link::Nothing, None)),
+            (None, Some(_)) => (self.connect().await?, Air::default()),
+        };
+        if let Some(last) = last {
+            stream.write(&bytes).await.map_err(failure)?;
+            air.written(last.seq, bytes.len() as u64);
+        }
+        let unsent_bytes_max = stream.unsent_bytes_max();
+        air.left(unsent_bytes_max, Instant::now());
+        // It was seen alive after `started`; whatever came later is for the next call.
+        let confirmed = air.settled(started, self.settle);
+        Ok((Link::Stream { stream, air }, confirmed))
+    }
+
+    /// The connection, if there is one and it is alive. One that is gone and owes us nothing is no error: receivers close
+    /// what is idle.
+    async fn living(&self, link: Link) -> Result<Option<(Stream, Air)>, DeliverError> {
+        match link {
+            Link::Nothing | Link::Datagram { .. } => Ok(None),
+            Link::Interrupted => Err(retry("the delivery before was interrupted".into())),
+            Link::Stream { mut stream, air } => match stream.check().await {
+                Ok(()) => Ok(Some((stream, air))),
+                Err(_) if air.is_empty() => Ok(None),
+                Err(error) => Err(failure(error)),
+            },
+        }
+    }
+
+    async fn connect(&self) -> Result<Stream, DeliverError> {
+        let (host, port, is_tls) = match &self.address {
+            Address::Stream { host, port, is_tls } => (host, *port, *is_tls),
+            Address::Udp { .. } | Address::Unix(_) => return Err(retry("a datagram socket is no stream".into())),
+        };
+        let target = Target { host, port, tls: is_tls.then_some(&self.tls), dead_after: self.settle };
+        Stream::connect(target).await.map_err(failure)
+    }
+
+    /// Sends one datagram each. An error counts for all of them: nobody says which ones got through before it.
+    async fn send_datagrams(&self, link: Link, events: &[Outgoing], messages: &[Vec<u8>]) -> Sent {
+        let (socket, since) = match link {
+            Link::Datagram { socket, since } if since.elapsed() < RESOLVE_EVERY => (socket, since),
+            Link::Nothing | Link::Datagram { .. } | Link::Stream { .. } | Link::Interrupted => {
+                if events.is_empty() {
+                    return Ok((Link::Nothing, None));
+                }
+                (self.socket().await?, Instant::now())
+            }
+        };
+        for (event, message) in events.iter().zip(messages) {
+            socket.send(message).await.map_err(|error| match error {
+                DatagramError::TooLarge => {
+                    DeliverError::Refused(vec![Refusal { seq: event.seq, why: error.to_string() }])
+                }
+                DatagramError::Broken(why) => retry(format!("a datagram cannot be sent: {why}")),
+            })?;
+        }
+        socket.check().map_err(|error| retry(format!("a datagram came back: {error}")))?;
+        Ok((Link::Datagram { socket, since }, events.last().map(|event| event.seq)))
+    }
+
+    async fn socket(&self) -> Result<Datagram, DeliverError> {
+        let socket = match &self.address {
+            Address::Unix(path) => Datagram::unix(path),
+            Address::Udp { host, port } | Address::Stream { host, port, .. } => Datagram::udp(host, *port).await,
+        };
+        socket.map_err(|error| retry(format!("there is no socket to the receiver: {error}")))
+    }
+
+    /// Ends the connection in good order. Where the peer does not, only what was settled before counts.
+    async fn hang_up(&mut self) -> Result<Option<Seq>, DeliverError> {
+        let settled = self.send(&[]).await?;
+        let Link::Stream { stream, air } = std::mem::replace(&mut self.link, Link::Nothing) else {
+            return Ok(settled);
+        };
+        let owes_nothing = air.is_empty() || settled.is_some();
+        match stream.finish().await {
+            Ok(()) => Ok(air.arrived().or(settled)),
+            Err(_) if owes_nothing => Ok(settled),
+            Err(error) => Err(failure(error)),
+        }
+    }
+}
+
+/// What is open afterwards, and how far everything is confirmed.
+type Sent = Result<(Link, Option<Seq>), DeliverError>;
+
+impl Sink for Syslog {
+    fn deliver<'a>(&'a mut self, events: &'a [Outgoing]) -> BoxFuture<'a, Result<Option<Seq>, DeliverError>> {
+        Box::pin(self.send(events))
+    }
+
+    /// A stream is closed after at most 10 s.
+    fn close<'a>(&'a mut self) -> BoxFuture<'a, Result<Option<Seq>, DeliverError>> {
+        Box::pin(self.hang_up())
+    }
+}
+
+fn retry(why: String) -> DeliverError {
+    DeliverError::Retry { why, after: None }
+}
+
+fn failure(error: StreamError) -> DeliverError {
+    match error {
+        StreamError::Broken(why) => retry(why),
+        StreamError::Untrusted(why) => DeliverError::Pause { why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(toml: &str) -> Vec<String> {
+        let config: Config = toml::from_str(toml).expect("the keys of a syslog sink");
+        config.validate().into_iter().map(|(key, why)| format!("{key}: {why}")).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_key() {
+        let check = |toml: &str, expected: &[&str]| assert_eq!(problems(toml), expected, "{toml}");
+        check("address = 'tls://siem.example.net'", &[]);
+        check("address = 'tcp://siem.example.net'\nframing = 'newline'\nmax_message_size = '8 MiB'", &[]);
+        check("address = 'unix:///dev/log'\nhostname = 'here'\nsettle = '1s'", &[]);
+        check(
+            "address = 'udp://h'\nframing = 'newline'\nmax_message_size = '64 KiB'\ntls = { ca_file = 'a' }",
+            &[
+                "max_message_size: a UDP datagram holds 65507 B at most",
+                "framing: a datagram needs no framing: leave the key out",
+                "tls: is for an address with tls://",
+            ],
+        );
+        check(
+            "address = 'tls://h'\nmax_message_size = '479 B'\napp_name = ''\nhostname = 'a b'\nsettle = '11m'\n\
+             tls = { certificate = 'a' }",
+            &[
+                "tls: a client certificate needs both `certificate` and `private_key`",
+                "max_message_size: must be 480 B or more",
+                "app_name: must be 1 to 48 printable ASCII characters without spaces",
+                "hostname: must be 1 to 255 printable ASCII characters without spaces",
+                "settle: must be from 1s to 10m",
+            ],
+        );
+        assert!(problems("address = 'h:514'")[0].starts_with("address: \"h:514\" is none of udp://"));
+        assert!(problems("address = 'tls://h'\nfacility = 'local8'")[0].starts_with("facility: \"local8\" is no"));
+    }
+
+    #[test]
+    fn a_sink_says_what_it_promises_and_what_may_surprise() {
+        let check = |toml: &str, promise: &str, warned: Option<&str>| {
+            let config: Config = toml::from_str(toml).expect("the keys of a syslog sink");
+            assert!(config.guarantee().starts_with(promise), "{toml}");
+            assert_eq!(config.warnings().first().map(|(key, _)| key.as_str()), warned, "{toml}");
+        };
+        check("address = 'udp://h'", "best effort", Some("address"));
+        check("address = 'unix:///dev/log'", "best effort", None);
+        check("address = 'tcp://h'", "at least once", Some("address"));
+        check("address = 'tls://h'", "at least once", None);
+        check("address = 'tls://h'\nframing = 'newline'", "at least once", Some("framing"));
+    }
+
+    #[test]
+    fn opening_reads_the_files_and_connects_to_nothing() {
+        let open = |toml: &str| Syslog::open(&toml::from_str(toml).expect("the keys")).err().unwrap_or_default();
+        assert_eq!(open("address = 'tcp://nowhere.invalid'"), "");
+        assert!(open("address = 'tls://h'\ntls = { ca_file = '/nowhere.pem' }").starts_with("tls: /nowhere.pem: "));
+        assert!(open("address = 'h'").starts_with("address: "));
+    }
 }

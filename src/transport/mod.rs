@@ -1,5 +1,9 @@
-//! What the source, the sign-in and the sinks have in common on the wire: TLS settings, the HTTP client, secrets from files.
+//! What the source, the sign-in and the sinks have in common on the wire: TLS settings, the HTTP client, secrets from files,
+//! and the connections of syslog.
 
+pub mod address;
+pub mod datagram;
 pub mod http;
 pub mod secret;
+pub mod stream;
 pub mod tls;

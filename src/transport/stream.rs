@@ -1,0 +1,356 @@
+//! A TCP or TLS connection that is only written to and tells what became of it: whether the peer has gone, how much has
+//! not left yet, whether a close was clean. Never connects again by itself, and takes nothing written for received.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, Socket, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::transport::tls;
+
+/// Resolving a name, connecting to one address, the TLS handshake: each may take this long.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 4;
+/// One chunk of a write may take this long. It is the chunk and not the whole, so that a slow receiver gets on.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of one chunk.
+const CHUNK_SIZE: usize = 64 * 1024;
+/// A clean close may take this long.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a close looks whether the peer's kernel has everything.
+const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long to look for the peer's words (a TLS alert) after a write failed.
+const REASON_TIMEOUT: Duration = Duration::from_millis(200);
+/// What a peer that should only listen may say during one connection.
+const CHATTER_BYTES_MAX: usize = 1024 * 1024;
+/// The kernel's send buffer: fixed, so that [`Stream::unsent_bytes_max`] has a bound that does not move.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// How far the kernel may exceed its send buffer: one segment before segmentation offload, with much to spare.
+const SEND_BUFFER_EXCESS_BYTES: usize = 1024 * 1024;
+
+/// Where to connect to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// A name or an address, IPv6 without brackets.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
+    /// TLS; none: plain TCP. Its files are read anew for each connection, so that renewed certificates count.
+    pub tls: Option<&'a tls::Config>,
+    /// A peer that takes nothing for two thirds of this, or whose host is silent, is gone (TCP_USER_TIMEOUT, keep-alive).
+    pub dead_after: Duration,
+}
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The network, or the peer went away: a new connection may help.
+    #[error("{0}")]
+    Broken(String),
+    /// Certificates or settings, on either side: somebody has to do something.
+    #[error("{0}")]
+    Untrusted(String),
+}
+
+/// A connection.
+pub struct Stream {
+    wire: Box<dyn Wire>,
+    /// The same socket by a second descriptor: the kernel's own word on it, whatever the runtime has noticed so far.
+    socket: Socket,
+    /// Its name in messages.
+    peer: String,
+    chatter_bytes: usize,
+    /// When the TLS handshake was over, where there was one.
+    signed_on: Option<Instant>,
+}
+
+trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
+
+impl Stream {
+    /// Connects to the first address of the name that answers, and signs on to TLS. Bounded by seconds.
+    ///
+    /// # Errors
+    /// See [`StreamError`]. TLS 1.3 tells a client whose certificate is missing only after the handshake: that comes from
+    /// [`check`](Self::check) or [`write`](Self::write).
+    pub async fn connect(target: Target<'_>) -> Result<Self, StreamError> {
+        let peer = format!("{}:{}", target.host, target.port);
+        let broken = |why: String| StreamError::Broken(format!("{peer} cannot be reached: {why}"));
+        let tcp = reach(target).await.map_err(broken)?;
+        let socket = prepare(&tcp, target.dead_after).map_err(|error| broken(error.to_string()))?;
+        let wire: Box<dyn Wire> = match target.tls {
+            None => Box::new(tcp),
+            Some(config) => Box::new(sign_on(tcp, target.host, config, &peer).await?),
+        };
+        let signed_on = target.tls.map(|_| Instant::now());
+        Ok(Self { wire, socket, peer, chatter_bytes: 0, signed_on })
+    }
+
+    /// Whether the peer is still there, by everything that has arrived up to now. Waits for nothing else.
+    ///
+    /// # Errors
+    /// The peer closed, reset, was given up by the kernel, or said why it does not want us.
+    pub async fn check(&mut self) -> Result<(), StreamError> {
+        let signed_on = self.signed_on;
+        let Self { wire, socket, peer, chatter_bytes, .. } = self;
+        let arrived = poll_fn(|context| {
+            loop {
+                let mut bytes = [0; 4096];
+                let mut buffer = ReadBuf::new(&mut bytes);
+                match Pin::new(&mut *wire).poll_read(context, &mut buffer) {
+                    Poll::Ready(read) => take(read.map(|()| buffer.filled().len()), chatter_bytes, peer)?,
+                    Poll::Pending if is_quiet(socket) => return Poll::Ready(Ok(())),
+                    // The kernel has something that the runtime is about to tell.
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        timeout(STEP_TIMEOUT, arrived)
+            .await
+            .unwrap_or_else(|_| Err(StreamError::Broken(format!("the connection to {peer} is in an unclear state"))))
+            .map_err(|error| explained(error, signed_on))
+    }
+
+    /// Writes all bytes to the kernel, with an eye on what the peer says meanwhile.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), or the peer takes nothing. How many bytes it got is unknown then.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        let Self { wire, peer, chatter_bytes, signed_on, .. } = self;
+        let (mut reader, mut writer) = tokio::io::split(wire);
+        let mut gone = std::pin::pin!(watch(&mut reader, chatter_bytes, peer));
+        let written = tokio::select! {
+            biased;
+            error = &mut gone => return Err(explained(error, *signed_on)),
+            written = write_chunks(&mut writer, bytes) => written,
+        };
+        match written {
+            Ok(()) => Ok(()),
+            // Where the peer closed with words, they say more than the failed write.
+            Err(error) => {
+                let reason = timeout(REASON_TIMEOUT, gone).await.unwrap_or_else(|_| broke(peer, &error));
+                Err(explained(reason, *signed_on))
+            }
+        }
+    }
+
+    /// Bytes that may still wait in this machine's send queue: 0 only when each one has left at least once.
+    ///
+    /// The peer's kernel then has them or `dead_after` ends the connection: that is why bytes that have not left count.
+    /// A peer that reads slowly keeps its window moving and the connection alive for ever.
+    pub fn unsent_bytes_max(&self) -> u64 {
+        // With this mark at 1 the socket is writable only when nothing is unsent; 0 is the system's mark again.
+        let is_marked = self.socket.set_tcp_notsent_lowat(1).is_ok();
+        let all_left = is_marked && events(&self.socket, PollFlags::OUT) == Some(PollFlags::OUT);
+        let is_reset = self.socket.set_tcp_notsent_lowat(0).is_ok();
+        match (all_left && is_reset, self.socket.send_buffer_size()) {
+            (true, _) => 0,
+            (false, Ok(size)) => (size + SEND_BUFFER_EXCESS_BYTES) as u64,
+            (false, Err(_)) => u64::MAX,
+        }
+    }
+
+    /// Says that nothing more comes (TLS close_notify, FIN) and waits until the peer has read that and closed too.
+    ///
+    /// `Ok` proves that everything written has arrived: a peer that closes with something unread resets, and one that had
+    /// closed before resets what comes late.
+    ///
+    /// # Errors
+    /// The peer did anything else, or nothing for 5 s.
+    pub async fn finish(mut self) -> Result<(), StreamError> {
+        self.check().await?;
+        let peer = self.peer.clone();
+        timeout(CLOSE_TIMEOUT, self.hang_up()).await.unwrap_or_else(|_| {
+            Err(StreamError::Broken(format!("{peer} has not closed within {} s of our close", CLOSE_TIMEOUT.as_secs())))
+        })
+    }
+
+    async fn hang_up(&mut self) -> Result<(), StreamError> {
+        let broken = |error: &io::Error| broke(&self.peer, error);
+        self.wire.shutdown().await.map_err(|error| broken(&error))?;
+        let mut buffer = [0; 4096];
+        loop {
+            match self.wire.read(&mut buffer).await {
+                Ok(0) => break,
+                // TLS without close_notify, as many peers do it.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                read => take(read, &mut self.chatter_bytes, &self.peer)?,
+            }
+        }
+        // The peer's FIN may have crossed our last bytes. The socket loses its peer when our own FIN is acknowledged, or
+        // by a reset, which leaves an error behind.
+        while self.socket.peer_addr().is_ok() {
+            sleep(CLOSE_LOOK_EVERY).await;
+        }
+        match self.socket.take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(broken(&error)),
+        }
+    }
+}
+
+/// A TCP connection to the first address that answers.
+async fn reach(target: Target<'_>) -> Result<TcpStream, String> {
+    let found = timeout(STEP_TIMEOUT, tokio::net::lookup_host((target.host, target.port)));
+    let addresses: Vec<SocketAddr> = match found.await {
+        Err(_) => return Err("its name is not resolved in time".into()),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Ok(Ok(addresses)) => addresses.take(ADDRESSES_MAX).collect(),
+    };
+    let mut why = "its name has no address".to_owned();
+    for address in addresses {
+        match timeout(STEP_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => why = format!("{address}: {error}"),
+            Err(_) => why = format!("{address}: no answer within {} s", STEP_TIMEOUT.as_secs()),
+        }
+    }
+    Err(why)
+}
+
+/// Sets what makes a dead peer known well before `dead_after`.
+fn prepare(tcp: &TcpStream, dead_after: Duration) -> io::Result<Socket> {
+    let socket = SockRef::from(tcp).try_clone()?;
+    // The kernel counts keep-alive in whole seconds.
+    let every = (dead_after / 5).max(Duration::from_secs(1));
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(every).with_interval(every).with_retries(3))?;
+    socket.set_tcp_user_timeout(Some(dead_after * 2 / 3))?;
+    Ok(socket)
+}
+
+async fn sign_on(
+    tcp: TcpStream,
+    host: &str,
+    config: &tls::Config,
+    peer: &str,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, StreamError> {
+    let untrusted = |why: String| StreamError::Untrusted(why);
+    let settings = config.client(None).map_err(|error| untrusted(error.to_string()))?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| untrusted(format!("{host:?} is no name that a certificate could hold")))?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(settings));
+    match timeout(STEP_TIMEOUT, connector.connect(name, tcp)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(broke(peer, &error)),
+        Err(_) => Err(StreamError::Broken(format!("{peer} has not answered the TLS handshake in time"))),
+    }
+}
+
+async fn write_chunks(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    for chunk in bytes.chunks(CHUNK_SIZE) {
+        timeout(CHUNK_TIMEOUT, writer.write_all(chunk)).await??;
+    }
+    timeout(CHUNK_TIMEOUT, writer.flush()).await?
+}
+
+/// Reads until there is a reason to stop, and says it.
+async fn watch(reader: &mut (impl AsyncRead + Unpin), chatter_bytes: &mut usize, peer: &str) -> StreamError {
+    let mut buffer = [0; 4096];
+    loop {
+        if let Err(error) = take(reader.read(&mut buffer).await, chatter_bytes, peer) {
+            return error;
+        }
+    }
+}
+
+/// What a read means: words are dropped, up to a bound; an end is an end.
+fn take(read: io::Result<usize>, chatter_bytes: &mut usize, peer: &str) -> Result<(), StreamError> {
+    let read = read.map_err(|error| broke(peer, &error))?;
+    *chatter_bytes += read;
+    match read {
+        0 => Err(StreamError::Broken(format!("{peer} has closed the connection"))),
+        _ if CHATTER_BYTES_MAX < *chatter_bytes => {
+            Err(StreamError::Broken(format!("{peer} talks instead of listening: is it a log receiver?")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An I/O error in words, those of TLS with what to do.
+fn broke(peer: &str, error: &io::Error) -> StreamError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => StreamError::Untrusted(format!(
+            "the certificate of {peer} is not accepted ({why}): set `tls.ca_file` to the authority that issued it, and \
+             check that the address is one of its names"
+        )),
+        Some(rustls::Error::AlertReceived(alert)) => StreamError::Untrusted(format!(
+            "{peer} refuses us by the TLS alert {alert:?}: check `tls.certificate` and `tls.private_key`"
+        )),
+        Some(why) => StreamError::Untrusted(format!("{peer} does not speak TLS as we do: {why}")),
+        None => StreamError::Broken(format!("the connection to {peer} broke: {error}")),
+    }
+}
+
+/// A receiver that wants another certificate often says nothing and closes, and only after the handshake of TLS 1.3.
+fn explained(error: StreamError, signed_on: Option<Instant>) -> StreamError {
+    match error {
+        StreamError::Broken(why) if signed_on.is_some_and(|time| time.elapsed() < STEP_TIMEOUT) => {
+            StreamError::Broken(format!(
+                "{why}, right after the TLS handshake: the receiver may want another client certificate than \
+                 `tls.certificate`"
+            ))
+        }
+        StreamError::Broken(_) | StreamError::Untrusted(_) => error,
+    }
+}
+
+/// Whether the kernel holds nothing for us to read: no bytes, no end, no error.
+fn is_quiet(socket: &Socket) -> bool {
+    events(socket, PollFlags::IN | PollFlags::RDHUP) == Some(PollFlags::empty())
+}
+
+/// Which of these events, or of errors and ends, the socket has right now.
+fn events(socket: &Socket, wanted: PollFlags) -> Option<PollFlags> {
+    let mut polled = [PollFd::new(socket, wanted)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()?;
+    Some(polled[0].revents())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A stream and its peer's end.
+    async fn pair() -> (Stream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let target = Target { host: "localhost", port, tls: None, dead_after: Duration::from_secs(10) };
+        let stream = Stream::connect(target).await.expect("connected");
+        (stream, listener.accept().expect("a connection").0)
+    }
+
+    #[tokio::test]
+    async fn a_close_that_crossed_our_last_bytes_proves_nothing() {
+        let (mut stream, peer) = pair().await;
+        drop(peer);
+        // Past `write`, which sees the end: as if it had come a moment later.
+        stream.wire.write_all(b"1 x").await.expect("the kernel takes it");
+        let closed = stream.hang_up().await;
+        assert!(closed.is_err(), "the peer had closed before, and reading finds a clean end all the same");
+    }
+
+    #[tokio::test]
+    async fn a_close_that_answers_ours_proves_everything() {
+        let (mut stream, mut peer) = pair().await;
+        stream.write(b"1 x").await.expect("written");
+        assert_eq!(stream.unsent_bytes_max(), 0);
+        let peer = std::thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()));
+        stream.finish().await.expect("a clean close");
+        assert_eq!(peer.join().expect("it ends").expect("read"), 3);
+    }
+}

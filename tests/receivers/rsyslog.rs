@@ -1,0 +1,215 @@
+//! rsyslog, from Debian's packages `rsyslog` and `rsyslog-gnutls`: UDP, TCP and mutual TLS on free ports of the loopback.
+//! It parses each message itself and writes down what it understood. A test takes this file in by
+//! `#[path = "receivers/rsyslog.rs"] mod rsyslog;`.
+#![allow(dead_code, reason = "each test uses its own part")]
+
+#[path = "pki.rs"]
+pub(crate) mod pki;
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use pki::Pki;
+
+/// How long anything may take that should happen.
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
+
+/// The longest message it takes.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// A running rsyslog, or one that was stopped and can run again on the same ports.
+pub(crate) struct Rsyslog {
+    dir: PathBuf,
+    process: Option<Child>,
+    /// The UDP port.
+    pub(crate) udp: u16,
+    /// The TCP port; newlines and octet counting, told apart by the first character of each message.
+    pub(crate) tcp: u16,
+    /// The TLS port; wants a client certificate of the authority.
+    pub(crate) tls: u16,
+    /// Its certificates, and those for its clients.
+    pub(crate) pki: Pki,
+}
+
+/// A message as rsyslog understood it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Parsed {
+    /// The facility times eight plus the severity, in digits.
+    pub(crate) pri: String,
+    /// `1` for RFC 5424.
+    pub(crate) protocol: String,
+    /// TIMESTAMP.
+    pub(crate) ts: String,
+    /// HOSTNAME.
+    pub(crate) host: String,
+    /// APP-NAME.
+    pub(crate) app: String,
+    /// PROCID.
+    pub(crate) procid: String,
+    /// MSGID.
+    pub(crate) msgid: String,
+    /// STRUCTURED-DATA as it stood there.
+    pub(crate) sd: String,
+    /// MSG.
+    pub(crate) msg: String,
+}
+
+impl Rsyslog {
+    /// Starts one in this directory. `None` where it is not installed and this is not CI: then the test says so and ends.
+    pub(crate) fn start(dir: &Path) -> Option<Self> {
+        if Command::new("rsyslogd").arg("-v").stdout(Stdio::null()).status().is_err() {
+            let remedy = "rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls";
+            assert!(std::env::var_os("CI").is_none(), "{remedy}");
+            skip(remedy);
+            return None;
+        }
+        std::fs::create_dir_all(dir.join("work")).expect("a directory");
+        let [udp, tcp, tls] = free_ports();
+        let pki = Pki::new(&dir.join("pki"));
+        std::fs::write(dir.join("rsyslog.conf"), config(dir, &pki, [udp, tcp, tls])).expect("written");
+        let mut receiver = Self { dir: dir.to_owned(), process: None, udp, tcp, tls, pki };
+        receiver.restart();
+        Some(receiver)
+    }
+
+    /// Starts it again after [`stop`](Self::stop) or [`kill`](Self::kill), on the same ports and with the same files.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.dir.join("rsyslogd.log")).expect("a log");
+        let process = Command::new("rsyslogd")
+            .args(["-n", "-f"])
+            .arg(self.dir.join("rsyslog.conf"))
+            .arg("-i")
+            .arg(self.dir.join("rsyslogd.pid"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("rsyslogd starts");
+        self.process = Some(process);
+        wait_for("rsyslogd to listen", || {
+            let process = self.process.as_mut().expect("just started");
+            if let Some(status) = process.try_wait().expect("its state") {
+                panic!("rsyslogd ended with {status}: {}", self.log());
+            }
+            [self.tcp, self.tls].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
+        });
+    }
+
+    /// Ends it in good order: SIGTERM, and waits.
+    pub(crate) fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        let told = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", process.id())).status();
+        assert!(told.expect("a shell").success());
+        wait_for("rsyslogd to end", || process.try_wait().expect("its state").is_some());
+    }
+
+    /// Kills it at once, with whatever it had in memory: SIGKILL, and waits.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("a signal");
+        process.wait().expect("its end");
+    }
+
+    /// Everything it has written down up to now, whole lines only, in its order.
+    pub(crate) fn received(&self) -> Vec<Parsed> {
+        let bytes = std::fs::read(self.dir.join("received.ndjson")).unwrap_or_default();
+        bytes
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+            // A kill in the middle of a write leaves half a line, with the next one behind it.
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect()
+    }
+
+    /// Waits until it has written down at least so many messages, and hands them out.
+    pub(crate) fn wait_for_received(&self, count: usize) -> Vec<Parsed> {
+        let mut received = Vec::new();
+        wait_for(&format!("{count} messages; its log: {}", self.log()), || {
+            received = self.received();
+            count <= received.len()
+        });
+        received
+    }
+
+    /// What it says of itself.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("rsyslogd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a test that proves nothing must say so")]
+fn skip(remedy: &str) {
+    println!("SKIPPED: {remedy}");
+}
+
+/// Waits until the condition is true, looking again every few milliseconds, and fails with `what` after [`BOUND`].
+pub(crate) fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(start.elapsed() < BOUND, "waited {BOUND:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Ports that are free now, below those that the system gives to outgoing connections, so that they are free again for a
+/// restart.
+fn free_ports() -> [u16; 3] {
+    let held: [(UdpSocket, TcpListener); 3] = std::array::from_fn(|_| {
+        std::iter::repeat_with(|| ("127.0.0.1", rand::random_range(20_000..32_000)))
+            .find_map(|address| Some((UdpSocket::bind(address).ok()?, TcpListener::bind(address).ok()?)))
+            .expect("the iterator has no end")
+    });
+    held.map(|(_, listener)| listener.local_addr().expect("a bound socket").port())
+}
+
+fn config(dir: &Path, pki: &Pki, [udp, tcp, tls]: [u16; 3]) -> String {
+    let dir = dir.display();
+    let (ca, server, key) = (pki.ca.display(), pki.server.0.display(), pki.server.1.display());
+    let property = |name: &str, property: &str, more: &str| {
+        format!("  property(outname=\"{name}\" name=\"{property}\" {more} format=\"jsonf\")\n")
+    };
+    let properties = [
+        property("pri", "pri", ""),
+        property("protocol", "protocol-version", ""),
+        property("ts", "timereported", "dateformat=\"rfc3339\""),
+        property("host", "hostname", ""),
+        property("app", "app-name", ""),
+        property("procid", "procid", ""),
+        property("msgid", "msgid", ""),
+        property("sd", "structured-data", ""),
+        property("msg", "msg", ""),
+    ]
+    .concat();
+    format!(
+        r#"global(workDirectory="{dir}/work" maxMessageSize="{MESSAGE_BYTES_MAX}" preserveFQDN="on"
+       defaultNetstreamDriver="gtls" defaultNetstreamDriverCAFile="{ca}"
+       defaultNetstreamDriverCertFile="{server}" defaultNetstreamDriverKeyFile="{key}"
+       parser.escapeControlCharactersOnReceive="off")
+module(load="imudp")
+module(load="imtcp" maxSessions="200")
+template(name="parsed" type="list" option.jsonf="on") {{
+{properties}}}
+ruleset(name="all") {{
+  action(type="omfile" file="{dir}/received.ndjson" template="parsed" asyncWriting="off" flushOnTXEnd="on")
+}}
+input(type="imudp" address="127.0.0.1" port="{udp}" ruleset="all")
+input(type="imtcp" address="127.0.0.1" port="{tcp}" ruleset="all")
+input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="all"
+      streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="x509/certvalid")
+"#
+    )
+}
