@@ -95,7 +95,7 @@ impl Answer {
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let date = |name| {
         let text = headers.get(name)?.to_str().ok()?;
-        rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+        rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()
     };
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
