@@ -287,6 +287,50 @@ async fn a_full_disk_leaves_whole_lines_and_goes_on_when_there_is_room() {
     assert_eq!(numbers(&path), (1..=40).collect::<Vec<_>>());
 }
 
+/// Run by the test below with a disk that fails now and then; alone it does nothing.
+#[tokio::test]
+async fn the_writer_whose_fsync_fails() {
+    let Ok(path) = std::env::var("XDRELAY_TEST_FSYNC_FAILS") else { return };
+    let path = Path::new(&path);
+    let mut sink = open(path, "").expect("opened");
+    let events = several(1..=40, 20);
+    let (mut done, mut failures) = (0, 0);
+    while done < 40 {
+        match sink.deliver(&events[done..done + 4]).await {
+            Ok(Some(seq)) => done = seq.0 as usize,
+            Err(DeliverError::Retry { why, after: None }) => {
+                assert!(why.contains("cannot write") && why.contains("os error 5"), "{why}");
+                failures += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(numbers(path), (1..=done as u64).collect::<Vec<_>>());
+    }
+    assert!(0 < failures, "no fsync failed");
+}
+
+#[test]
+fn what_could_not_be_synced_is_cut_off_and_written_again() {
+    let strace = |more: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null"]).args(more);
+        strace
+    };
+    if !strace(&["true"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED, NOT TESTED: a failing fsync needs strace and the right to trace");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = strace(&["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2+3"])
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--exact", "the_writer_whose_fsync_fails"])
+        .env("XDRELAY_TEST_FSYNC_FAILS", dir.path().join("x.ndjson"))
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 /// Run by the test below, and killed; alone it does nothing.
 #[tokio::test]
 async fn the_writer_that_is_killed() {
