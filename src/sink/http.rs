@@ -1,13 +1,55 @@
-//! Events by HTTP POST, one each or a batch.
+//! Events by HTTP POST, one each or a batch. An event counts when its request was answered with 2xx. It follows no redirect
+//! and repeats nothing.
+
+mod answer;
+mod credential;
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::future::BoxFuture;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::core::courier::DeliverError;
+use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
+use crate::sink::blocking::Blocking;
+use crate::sink::http::answer::Answer;
+use crate::sink::http::credential::Credential;
+use crate::sink::{OpenError, Outgoing, Problem, Sink, problem};
+use crate::transport::http::{Options, causes, client, is_loopback};
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
+
+/// What is promised of delivery.
+pub(crate) const GUARANTEE: &str = "at least once: an event counts when its request was answered with 2xx; where an answer \
+     was lost, the same events are sent again with the same Idempotency-Key and event_id";
+/// Events in one call with `batch = "one"`, so that few are in the air when the daemon stops.
+const SINGLES_MAX: usize = 16;
+/// `batch_events` at most.
+const BATCH_EVENTS_MAX: u32 = 100_000;
+/// `batch_size` at most: it is in memory, and compressed beside that.
+const BATCH_SIZE_MAX: Size = Size::mebibytes(256);
+/// `timeout` at most.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Headers that are ours to set.
+const OURS: [HeaderName; 7] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::EXPECT,
+    header::UPGRADE,
+    IDEMPOTENCY_KEY,
+];
+/// Headers that hold secrets, which do not belong into a configuration.
+const SECRET: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
 
 /// The keys of a sink of kind `http`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,4 +134,255 @@ fn batch_size_default() -> Size {
 
 fn timeout_default() -> Span {
     Span::seconds(30)
+}
+
+impl Config {
+    /// What is wrong with the settings as far as they alone tell.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = self.address_problems();
+        let mut check = |is_right: bool, key: &str, why: String| {
+            if !is_right {
+                problems.push(problem(key, why));
+            }
+        };
+        let events = self.batch_events;
+        let events_max = format!("{events} is not between 1 and {BATCH_EVENTS_MAX}");
+        check((1..=BATCH_EVENTS_MAX).contains(&events), "batch_events", events_max);
+        let size_max = format!("{} is not between 1 B and {BATCH_SIZE_MAX}", self.batch_size);
+        check((Size(1)..=BATCH_SIZE_MAX).contains(&self.batch_size), "batch_size", size_max);
+        let time_max = format!("{} is not between 1ms and 1h", self.timeout);
+        check((Duration::from_millis(1)..=TIMEOUT_MAX).contains(&self.timeout.0), "timeout", time_max);
+        let is_whole = self.tls.certificate.is_some() == self.tls.private_key.is_some();
+        check(is_whole, "tls", "a client certificate needs both `certificate` and `private_key`".into());
+        for (name, value) in &self.headers {
+            if let Err(why) = fixed_header(name, value) {
+                problems.push(problem(&format!("headers.{name}"), why));
+            }
+        }
+        problems.extend(self.auth.iter().flat_map(Auth::problems));
+        problems
+    }
+
+    fn address_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let scheme = self.url.scheme();
+        if !matches!(scheme, "https" | "http") || self.url.host().is_none() {
+            problems.push(problem("url", "is no https:// or http:// address"));
+        }
+        if !self.url.username().is_empty() || self.url.password().is_some() {
+            problems.push(problem("url", "holds a user or a password; put them under `auth`, the secret by reference"));
+        }
+        if scheme == "http" && self.tls != tls::Config::default() {
+            problems.push(problem("tls", "is of no use with an http:// address; make it https://"));
+        }
+        let proxy = self.proxy_url.as_ref().map(Url::scheme);
+        if proxy.is_some_and(|scheme| !matches!(scheme, "http" | "https" | "socks5" | "socks5h")) {
+            problems.push(problem("proxy_url", "is no http://, https://, socks5:// or socks5h:// address"));
+        }
+        problems
+    }
+
+    /// Events and bytes in one call: one request, or a few single events.
+    pub(crate) fn batch_limit(&self) -> (usize, usize) {
+        let size = usize::try_from(self.batch_size.0).unwrap_or(usize::MAX);
+        match self.batch {
+            Batch::One => (SINGLES_MAX, size),
+            Batch::Array | Batch::Ndjson => (self.batch_events as usize, size),
+        }
+    }
+}
+
+impl Auth {
+    fn problems(&self) -> Vec<Problem> {
+        let secret = |key: &str, source: &SecretSource| {
+            let is_clear = source.file.is_some() != source.env.is_some();
+            (!is_clear).then(|| problem(key, "needs either `file` or `env`"))
+        };
+        match self {
+            Self::Bearer { token } => secret("auth.token", token).into_iter().collect(),
+            Self::Basic { user, password } => {
+                let is_user = !user.contains(':') && !user.contains(char::is_control);
+                let wrong = (!is_user).then(|| problem("auth.user", "may hold no colon and no control character"));
+                wrong.into_iter().chain(secret("auth.password", password)).collect()
+            }
+            Self::Header { name, value } => {
+                let is_name = HeaderName::try_from(name).is_ok_and(|name| !OURS.contains(&name));
+                let wrong = (!is_name).then(|| problem("auth.name", format!("{name:?} is no header that can be set")));
+                wrong.into_iter().chain(secret("auth.value", value)).collect()
+            }
+        }
+    }
+}
+
+/// A header of the configuration.
+fn fixed_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let name = HeaderName::try_from(name).map_err(|_| "is no name of a header".to_owned())?;
+    if OURS.contains(&name) {
+        return Err("is set by the sink itself".into());
+    }
+    if SECRET.contains(&name) {
+        return Err("is a secret; put it under `auth`".into());
+    }
+    HeaderValue::try_from(value).map(|value| (name, value)).map_err(|_| "holds what no header can carry".into())
+}
+
+/// A sink of kind `http`.
+#[derive(Debug)]
+pub struct Http {
+    config: Config,
+    client: reqwest::Client,
+    /// The headers that are the same in each request.
+    headers: HeaderMap,
+    /// Secrets and compression, beside the runtime.
+    desk: Blocking<Option<Auth>>,
+}
+
+impl Http {
+    /// Reads the TLS files; connects nowhere.
+    ///
+    /// # Errors
+    /// TLS files, the proxy or a header cannot be used.
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        let options = Options {
+            tls: config.tls.clone(),
+            extra_ca: None,
+            proxy: config.proxy_url.as_ref(),
+            timeout: config.timeout.0,
+            loopback: is_loopback(&config.url),
+        };
+        let client = client(&options).map_err(|error| OpenError { why: error.to_string() })?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(config.batch.content_type()));
+        for (name, value) in &config.headers {
+            let (name, value) =
+                fixed_header(name, value).map_err(|why| OpenError { why: format!("headers.{name}: {why}") })?;
+            headers.insert(name, value);
+        }
+        if config.gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let desk = Blocking::new(config.auth.clone(), config.timeout.0);
+        Ok(Self { config: config.clone(), client, headers, desk })
+    }
+
+    /// Request after request, in order. A failure after a part of them leaves its telling to the next call.
+    async fn send_all(&self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
+        let mut rest = events;
+        let mut answered = None;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(self.config.count_of_next(rest));
+            match self.send(batch).await {
+                Ok(()) => answered = batch.last().map(|event| event.seq),
+                Err(error) if answered.is_none() => return Err(error),
+                Err(_) => break,
+            }
+            rest = later;
+        }
+        Ok(answered)
+    }
+
+    async fn send(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {
+        let place = self.config.url.origin().ascii_serialization();
+        let (body, is_gzip) = (self.config.batch.body(batch), self.config.gzip);
+        let prepared = self.desk.run(move |auth| {
+            let credential = auth.as_ref().map(Credential::read).transpose()?;
+            Ok((credential, if is_gzip { compress(&body) } else { body }))
+        });
+        let (credential, body) = match prepared.await {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(why)) => return Err(DeliverError::Pause { why }),
+            Err(unfinished) => {
+                let why = format!("the request to {place} cannot be prepared: {unfinished}");
+                return Err(DeliverError::Retry { why, after: None });
+            }
+        };
+        let mut headers = self.headers.clone();
+        headers.insert(IDEMPOTENCY_KEY, idempotency_key(batch));
+        if let Some(Credential { name, value, .. }) = &credential {
+            headers.insert(name, value.clone());
+        }
+        let hide = |text: String| credential.as_ref().map_or_else(|| text.clone(), |credential| credential.hide(&text));
+        match self.client.post(self.config.url.clone()).headers(headers).body(body).send().await {
+            Ok(response) => Answer::read(place, response, hide).await.verdict(batch),
+            Err(error) if error.is_timeout() => {
+                let why = format!("{place} did not answer within {}", self.config.timeout);
+                Err(DeliverError::Retry { why, after: None })
+            }
+            Err(error) => {
+                let why = format!("{place} cannot be reached: {}", hide(causes(&error.without_url())));
+                Err(DeliverError::Retry { why, after: None })
+            }
+        }
+    }
+}
+
+impl Sink for Http {
+    fn deliver<'a>(&'a mut self, events: &'a [Outgoing]) -> BoxFuture<'a, Result<Option<Seq>, DeliverError>> {
+        Box::pin(self.send_all(events))
+    }
+}
+
+impl Config {
+    /// How many of these events go into the next request: at least one, however large.
+    fn count_of_next(&self, events: &[Outgoing]) -> usize {
+        let most = match self.batch {
+            Batch::One => 1,
+            Batch::Array | Batch::Ndjson => self.batch_events as usize,
+        };
+        let mut size = 1;
+        let fitting = events.iter().take(most).take_while(|event| {
+            size += event.body.len() as u64 + 1;
+            size <= self.batch_size.0
+        });
+        fitting.count().max(1)
+    }
+}
+
+impl Batch {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::One | Self::Array => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    fn body(self, events: &[Outgoing]) -> Vec<u8> {
+        let (open, between, close): (&[u8], &[u8], &[u8]) = match self {
+            Self::One => (b"", b"", b""),
+            Self::Array => (b"[", b",", b"]"),
+            Self::Ndjson => (b"", b"\n", b"\n"),
+        };
+        let mut body = Vec::with_capacity(events.iter().map(|event| event.body.len() + 1).sum::<usize>() + 2);
+        body.extend_from_slice(open);
+        for (at, event) in events.iter().enumerate() {
+            body.extend_from_slice(if at == 0 { b"" } else { between });
+            body.extend_from_slice(&event.body);
+        }
+        body.extend_from_slice(close);
+        body
+    }
+}
+
+/// The fastest level: JSON shrinks tenfold with it, and a slower one would be the slowest part of the way.
+fn compress(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), Compression::fast());
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing into memory does not fail")
+}
+
+/// The same for the same events, however often they are sent: the `event_id` of a single one, otherwise 32 hex digits of
+/// SHA-256 over all of them in order.
+fn idempotency_key(batch: &[Outgoing]) -> HeaderValue {
+    if let [single] = batch
+        && let Ok(key) = HeaderValue::try_from(single.event.event_id.as_str())
+    {
+        return key;
+    }
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    for outgoing in batch {
+        let id = outgoing.event.event_id.as_str();
+        digest.update(&(id.len() as u64).to_be_bytes());
+        digest.update(id.as_bytes());
+    }
+    let hex: String = digest.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    HeaderValue::try_from(hex).expect("hex digits are a header's value")
 }

@@ -14,22 +14,22 @@ use xdrelay::model::page::Page;
 use xdrelay::model::timestamp::Timestamp;
 
 #[derive(Default)]
-pub struct Ledger {
-    pub position: Option<Position>,
-    pub quota: Option<QuotaState>,
-    pub outbox: Vec<Entry>,
-    pub progress: Progress,
+pub(crate) struct Ledger {
+    pub(crate) position: Option<Position>,
+    pub(crate) quota: Option<QuotaState>,
+    pub(crate) outbox: Vec<Entry>,
+    pub(crate) progress: Progress,
     marks: BTreeMap<IncidentId, Mark>,
 }
 
-pub struct Entry {
-    pub event_id: EventId,
-    pub incident: IncidentId,
-    pub last_update: Option<Timestamp>,
+pub(crate) struct Entry {
+    pub(crate) event_id: EventId,
+    pub(crate) incident: IncidentId,
+    pub(crate) last_update: Option<Timestamp>,
 }
 
 impl Ledger {
-    pub fn commit(&mut self, page: Page, now: Moment) -> Committed {
+    pub(crate) fn commit(&mut self, page: Page, now: Moment) -> Committed {
         let mut rows = page.rows;
         rows.sort_by_key(Row::last_update);
         let mut outcome = Committed::default();
@@ -50,12 +50,12 @@ impl Ledger {
         outcome
     }
 
-    pub fn newest(&self) -> Seq {
+    pub(crate) fn newest(&self) -> Seq {
         Seq(self.outbox.len() as u64)
     }
 
     /// Whether this revision has been taken.
-    pub fn knows(&self, id: u64, last_update: Timestamp) -> bool {
+    pub(crate) fn knows(&self, id: u64, last_update: Timestamp) -> bool {
         self.marks.get(&IncidentId::new(id.to_string())).is_some_and(|mark| last_update <= mark.time)
     }
 }

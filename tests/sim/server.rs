@@ -9,30 +9,30 @@ use xdrelay::model::page::{FetchError, Page, Query};
 use xdrelay::model::timestamp::Timestamp;
 
 /// Seconds, as a number of simulated nanoseconds.
-pub const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 /// The server's clock when our monotonic time is zero.
 const EPOCH: u64 = 1_800_000_000;
 
-pub struct Server {
+pub(crate) struct Server {
     rng: StdRng,
-    pub incidents: Vec<Incident>,
+    pub(crate) incidents: Vec<Incident>,
     /// Arrivals of list calls, in nanoseconds.
-    pub arrivals: Vec<u64>,
+    pub(crate) arrivals: Vec<u64>,
     order: Order,
     delay_max: u64,
     failing: f64,
-    pub late_rows: u64,
-    pub failed_calls: u64,
+    pub(crate) late_rows: u64,
+    pub(crate) failed_calls: u64,
 }
 
-pub struct Incident {
-    pub id: u64,
-    pub revisions: Vec<Revision>,
+pub(crate) struct Incident {
+    pub(crate) id: u64,
+    pub(crate) revisions: Vec<Revision>,
     gone_at: Option<u64>,
 }
 
-pub struct Revision {
-    pub last_update: Timestamp,
+pub(crate) struct Revision {
+    pub(crate) last_update: Timestamp,
     row: Row,
     visible_at: u64,
 }
@@ -45,7 +45,7 @@ enum Order {
 }
 
 impl Server {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let order = if rng.random_bool(0.7) { Order::LastUpdate } else { Order::Id };
         let delay_max = rng.random_range(0..1500);
@@ -66,12 +66,12 @@ impl Server {
         server
     }
 
-    pub fn time(at: u64) -> Timestamp {
+    pub(crate) fn time(at: u64) -> Timestamp {
         Timestamp::from_ticks(EPOCH * 10_000_000 + at / 100)
     }
 
     /// Something happens: an incident is created, changes, or goes.
-    pub fn live(&mut self, at: u64) {
+    pub(crate) fn live(&mut self, at: u64) {
         let count = self.incidents.len() as u64;
         match self.rng.random_range(0..10) {
             0..=3 => self.create(count, at),
@@ -114,7 +114,7 @@ impl Server {
     }
 
     /// What a perfect reader would know now: the current visible revision of each incident that is still there.
-    pub fn current(&self, at: u64) -> impl Iterator<Item = (u64, &Revision)> {
+    pub(crate) fn current(&self, at: u64) -> impl Iterator<Item = (u64, &Revision)> {
         let there = move |incident: &&Incident| incident.gone_at.is_none_or(|gone| at < gone);
         self.incidents.iter().filter(there).filter_map(move |incident| {
             let visible = incident.revisions.iter().rev().find(|revision| revision.visible_at <= at)?;
@@ -123,7 +123,7 @@ impl Server {
     }
 
     /// One call, counted when it arrives.
-    pub fn list(&mut self, query: &Query, at: u64, healthy: bool) -> Result<Page, FetchError> {
+    pub(crate) fn list(&mut self, query: &Query, at: u64, healthy: bool) -> Result<Page, FetchError> {
         self.arrivals.push(at);
         if !healthy && self.rng.random_bool(self.failing) {
             self.failed_calls += 1;

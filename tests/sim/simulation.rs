@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits { per_minute: 50, per_hour: 1500 };
 const FAULTY: u64 = 4000 * SECOND;
 const SETTLING: u64 = 3600 * SECOND;
 
-pub struct Simulation {
+pub(crate) struct Simulation {
     rng: StdRng,
     now: u64,
     server: Server,
@@ -48,21 +48,21 @@ struct Sink {
 }
 
 #[derive(Default, Debug, Clone, PartialEq)]
-pub struct Report {
-    pub steps: u64,
-    pub calls: u64,
-    pub failed_calls: u64,
-    pub crashes: u64,
-    pub late_rows: u64,
-    pub events: u64,
-    pub moved_cursors: u64,
-    pub trace: u64,
+pub(crate) struct Report {
+    pub(crate) steps: u64,
+    pub(crate) calls: u64,
+    pub(crate) failed_calls: u64,
+    pub(crate) crashes: u64,
+    pub(crate) late_rows: u64,
+    pub(crate) events: u64,
+    pub(crate) moved_cursors: u64,
+    pub(crate) trace: u64,
 }
 
 type Checked = Result<(), String>;
 
 impl Simulation {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let start = if rng.random_bool(0.5) {
             Start::Back(Duration::from_secs(rng.random_range(0..400_000)))
@@ -86,7 +86,7 @@ impl Simulation {
         }
     }
 
-    pub fn run(mut self) -> Result<Report, String> {
+    pub(crate) fn run(mut self) -> Result<Report, String> {
         while self.now < FAULTY + SETTLING {
             self.step()?;
         }
@@ -291,7 +291,7 @@ fn moment(at: u64) -> Moment {
 }
 
 impl Report {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.calls += other.calls;
         self.failed_calls += other.failed_calls;
