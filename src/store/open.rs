@@ -1,0 +1,181 @@
+//! Opens the state directory: takes it, tells a first run from a known ledger from a damaged one, and makes a lost ledger
+//! again from its checkpoint. Damage is never taken for a first run.
+
+use std::path::PathBuf;
+
+use crate::core::poller::Position;
+use crate::model::names::TenantKey;
+use crate::store::checkpoint::{Checkpoint, Tenant};
+use crate::store::directory::{Directory, unix_seconds};
+use crate::store::error::{OpenError, StoreError};
+use crate::store::keys::Key;
+use crate::store::ledger::{Ledger, Pending, guarded, is_locked};
+use crate::store::outbox::Outbox;
+use crate::store::values::{FORMAT, MAGIC, Totals, Version};
+use crate::store::{Endpoint, OnCorrupt, Settings};
+
+/// What was damaged, and what became of it. Events that were not delivered are read from the source again, with the same
+/// `event_id`; nothing is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// What was wrong.
+    pub why: String,
+    /// Where the damaged database is now; none where there was no database left. It is never removed by itself.
+    pub set_aside: Option<PathBuf>,
+    /// Tenants whose position was restored.
+    pub tenants: Vec<TenantKey>,
+    /// When the checkpoint was written from which it was restored, in seconds since 1970.
+    pub checkpoint_written: u64,
+}
+
+/// An open ledger, and what is known about it.
+pub(crate) struct Found {
+    pub(crate) directory: Directory,
+    pub(crate) ledger: Ledger,
+    pub(crate) outbox: Outbox,
+    pub(crate) recovery: Option<Recovery>,
+    /// Of the newest checkpoint.
+    pub(crate) generation: u64,
+}
+
+/// Why a database that is there is of no use as it is.
+enum Unusable {
+    /// The directory cannot be used at all.
+    Never(OpenError),
+    /// The database can be made again.
+    Damaged(String),
+}
+
+/// Opens or makes the ledger in the state directory.
+pub(crate) fn open(settings: &Settings) -> Result<Found, OpenError> {
+    let directory = Directory::take(&settings.dir)?;
+    let checkpoint = Checkpoint::load(directory.path());
+    let generation = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.generation);
+    if directory.is_fresh()? {
+        let (ledger, outbox, _) = make(&directory, &Checkpoint::default())?;
+        return Ok(Found { directory, ledger, outbox, recovery: None, generation });
+    }
+    let why = match existing(&directory, checkpoint.is_some()) {
+        Ok((ledger, outbox)) => return Ok(Found { directory, ledger, outbox, recovery: None, generation }),
+        Err(Unusable::Never(error)) => return Err(error),
+        Err(Unusable::Damaged(why)) => why,
+    };
+    let corrupt = |why, remedy| OpenError::Corrupt { dir: settings.dir.clone(), why, remedy };
+    match (checkpoint, settings.on_corrupt) {
+        (Some(_), OnCorrupt::Stop) => {
+            Err(corrupt(why, "on_corrupt is \"stop\": set it to \"rebuild\", or restore the directory"))
+        }
+        (None, OnCorrupt::Stop | OnCorrupt::Rebuild) => Err(corrupt(
+            why,
+            "no checkpoint beside it can be read: restore the directory, or move it away and start anew from a chosen time",
+        )),
+        (Some(checkpoint), OnCorrupt::Rebuild) => {
+            let (ledger, outbox, set_aside) = make(&directory, &checkpoint)?;
+            let tenants = checkpoint.tenants.iter().filter(|(_, tenant)| tenant.position.is_some());
+            let tenants = tenants.map(|(key, _)| key.clone()).collect();
+            let recovery = Recovery { why, set_aside, tenants, checkpoint_written: checkpoint.written };
+            Ok(Found { directory, ledger, outbox, recovery: Some(recovery), generation })
+        }
+    }
+}
+
+/// Opens the database that is there and reads what must be right from the start.
+fn existing(directory: &Directory, has_checkpoint: bool) -> Result<(Ledger, Outbox), Unusable> {
+    if let Some(why) = directory.damage() {
+        return Err(Unusable::Damaged(why));
+    }
+    let path = directory.database();
+    if !path.is_dir() {
+        return Err(Unusable::Damaged("its database is missing".into()));
+    }
+    // sled would make a new database here and call it fine.
+    if !path.join("db").is_file() {
+        return Err(unmarked(directory, has_checkpoint, "a directory `sled` without a database in it"));
+    }
+    let sort = |error| sort(directory, error);
+    let ledger = match Ledger::open(&path) {
+        Err(StoreError::Full { .. }) if directory.drop_ballast().is_ok_and(|dropped| dropped) => Ledger::open(&path),
+        outcome => outcome,
+    };
+    let ledger = ledger.map_err(sort)?;
+    match guarded(|| ledger.get::<Version>(&Key::Version)).map_err(sort)? {
+        Some(Version { ledger: magic, format, .. }) if magic == MAGIC && format == FORMAT => {}
+        Some(Version { ledger: magic, format, .. }) if magic == MAGIC => {
+            let dir = directory.path().to_owned();
+            return Err(Unusable::Never(OpenError::Newer { dir, found: format, known: FORMAT }));
+        }
+        Some(_) => return Err(unmarked(directory, has_checkpoint, "a database of something else")),
+        None if ledger.is_empty() => return Err(Unusable::Damaged("its database is empty".into())),
+        None => return Err(unmarked(directory, has_checkpoint, "a database that is not marked as ours")),
+    }
+    let outbox = guarded(|| Outbox::load(&ledger)).map_err(sort)?;
+    Ok((ledger, outbox))
+}
+
+/// Without our mark it is somebody else's, unless a checkpoint says that ours was here.
+fn unmarked(directory: &Directory, has_checkpoint: bool, found: &str) -> Unusable {
+    if has_checkpoint {
+        Unusable::Damaged(format!("it holds {found}"))
+    } else {
+        Unusable::Never(OpenError::Foreign { dir: directory.path().to_owned(), found: found.into() })
+    }
+}
+
+fn sort(directory: &Directory, error: StoreError) -> Unusable {
+    let dir = directory.path().to_owned();
+    match error {
+        StoreError::Corrupt { why } | StoreError::Misused { why } => Unusable::Damaged(why),
+        StoreError::Full { why } => Unusable::Never(OpenError::Full { dir, why }),
+        StoreError::Poisoned { why } if is_locked(&why) => Unusable::Never(OpenError::Held { dir, pid: None }),
+        StoreError::Poisoned { why } => {
+            Unusable::Never(OpenError::Io { path: directory.database(), source: std::io::Error::other(why) })
+        }
+        StoreError::Stopped => Unusable::Damaged("it was closed".into()),
+    }
+}
+
+/// Makes a ledger that knows what a checkpoint knows (nothing, for a first run), and gives it the name of the database
+/// only once it is whole and durable.
+fn make(directory: &Directory, from: &Checkpoint) -> Result<(Ledger, Outbox, Option<PathBuf>), OpenError> {
+    let fail = |error| match sort(directory, error) {
+        Unusable::Never(error) => error,
+        Unusable::Damaged(why) => OpenError::Io { path: directory.database_new(), source: std::io::Error::other(why) },
+    };
+    let seeded = Ledger::open(&directory.database_new()).and_then(|ledger| seed(&ledger, from));
+    let seeded = match seeded {
+        Err(StoreError::Full { .. }) if directory.drop_ballast().is_ok_and(|dropped| dropped) => {
+            Ledger::open(&directory.database_new()).and_then(|ledger| seed(&ledger, from))
+        }
+        outcome => outcome,
+    };
+    seeded.map_err(fail)?;
+    let set_aside = directory.install()?;
+    let ledger = Ledger::open(&directory.database()).map_err(fail)?;
+    let outbox = Outbox::load(&ledger).map_err(fail)?;
+    Ok((ledger, outbox, set_aside))
+}
+
+fn seed(ledger: &Ledger, from: &Checkpoint) -> Result<(), StoreError> {
+    let mut pending = Pending::default();
+    let version = Version { ledger: MAGIC.into(), format: FORMAT, made: unix_seconds() };
+    pending.put(&Key::Version, &version);
+    pending.put(&Key::Totals, &Totals { end: from.end, seen: 0 });
+    for (key, tenant) in &from.tenants {
+        let Tenant { position, sequence, list, get } = tenant;
+        if let Some(position) = position {
+            // The two sweeps that agree begin anew.
+            pending.put(&Key::Position(key.clone()), &Position { swept: None, ..*position });
+        }
+        pending.put(&Key::Sequence(key.clone()), sequence);
+        for (endpoint, state) in [(Endpoint::List, list), (Endpoint::Get, get)] {
+            if let Some(state) = state {
+                pending.put(&Key::Quota(key.clone(), endpoint), state);
+            }
+        }
+        if !pending.has_room(1024) {
+            pending.apply(ledger)?;
+        }
+    }
+    pending.apply(ledger)?;
+    ledger.sync()
+}

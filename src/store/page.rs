@@ -1,0 +1,129 @@
+//! One page becomes events: each row is held against its mark, and what is new goes into the outbox in one batch with the
+//! new mark. What is new, and what happened, is decided in `core::seen`.
+
+use std::collections::HashMap;
+
+use crate::core::poller::{Brief, Committed};
+use crate::core::seen::{self, Mark, News, Verdict};
+use crate::model::event::{Event, Notes};
+use crate::model::incident::{Fields, Head, Row};
+use crate::model::moment::Moment;
+use crate::model::names::{EventId, IncidentId, TenantKey, TenantName};
+use crate::model::timestamp::Timestamp;
+use crate::store::body::Press;
+use crate::store::error::StoreError;
+use crate::store::keys::Key;
+use crate::store::ledger::{Ledger, Pending};
+use crate::store::outbox::Outbox;
+
+/// Bytes of a field that a mark remembers, so that a mark stays small whatever somebody writes into an assignee. Longer
+/// texts are compared by their beginning; the incident itself keeps them whole.
+const FIELD_MAX: usize = 128;
+
+/// The rows of one answer of the list API.
+#[derive(Debug, Clone)]
+pub struct PageBatch {
+    /// The tenant, as marks and positions know it.
+    pub key: TenantKey,
+    /// The tenant, as events name it.
+    pub tenant: TenantName,
+    /// The rows, in any order.
+    pub rows: Vec<Row>,
+    /// The server's time: the `Date` header of the answer.
+    pub date: Option<Timestamp>,
+    /// Our own time.
+    pub now: Moment,
+}
+
+/// Writes a page. Nothing is durable before the ledger is synced, and nothing of it is half there before.
+pub(crate) fn commit(
+    batch: PageBatch,
+    ledger: &Ledger,
+    outbox: &mut Outbox,
+    press: &mut Press,
+    wrote: &mut bool,
+) -> Result<Committed, StoreError> {
+    let PageBatch { key, tenant, mut rows, date, now } = batch;
+    // Oldest first, so that each incident's revisions are in order; rows without a time last.
+    rows.sort_by_key(|row| row.last_update().map_or((true, Timestamp::default()), |time| (false, time)));
+    let mut sequence = ledger.get::<u64>(&Key::Sequence(key.clone()))?.unwrap_or_default();
+    let mut committed = Committed::default();
+    let mut pending = Pending::default();
+    // What was written by rows before, which the database may not show yet.
+    let mut marks: HashMap<IncidentId, Mark> = HashMap::new();
+    for mut row in rows {
+        shorten(&mut row.head);
+        let id = seen::id_of(&row);
+        let mark_key = Key::seen(&key, &id);
+        let mark = match marks.get(&id) {
+            Some(mark) => Some(mark.clone()),
+            None => ledger.get::<Mark>(&mark_key)?,
+        };
+        let news = match seen::judge(mark.as_ref(), &row, date, now) {
+            Verdict::New(news) => news,
+            Verdict::Known | Verdict::Stale | Verdict::TooSoon => continue,
+        };
+        sequence += 1;
+        let seq = outbox.totals.end.next();
+        let event = event_of(&tenant, sequence, now, row, &news);
+        let packed = press.pack(&key, &event)?;
+        outbox.add(seq, packed.entry());
+        packed.write(seq, ledger, &mut pending)?;
+        outbox.totals.end = seq;
+        outbox.totals.seen += u64::from(mark.is_none());
+        // With the entry, in one batch: an event is remembered as seen exactly when it is in the outbox.
+        pending.put(&mark_key, &news.mark);
+        pending.put(&Key::Totals, &outbox.totals);
+        pending.put(&Key::Sequence(key.clone()), &sequence);
+        note(&mut committed, &event, &news);
+        marks.insert(id, news.mark);
+    }
+    *wrote |= pending.apply(ledger)?;
+    Ok(committed)
+}
+
+fn event_of(tenant: &TenantName, sequence: u64, now: Moment, row: Row, news: &News) -> Event {
+    let header = row.head.usual();
+    let (last_update, severity) =
+        header.map_or((None, None), |header| (Some(header.last_update), header.fields.severity.clone()));
+    Event {
+        event_id: EventId::of(tenant, &news.id, last_update, row.hash),
+        kind: news.kind,
+        tenant: tenant.clone(),
+        sequence,
+        observed_at: Timestamp::from_ticks(now.nanos() / 100),
+        changes: news.changes.clone(),
+        incident_id: news.id.clone(),
+        last_update,
+        severity,
+        notes: Notes {
+            first_seen: news.first_seen,
+            repaired: row.repaired,
+            truncated: row.truncated,
+            odd: news.odd.clone(),
+        },
+        incident: row.raw,
+    }
+}
+
+fn note(committed: &mut Committed, event: &Event, news: &News) {
+    committed.events.push(Brief { event_id: event.event_id.clone(), kind: event.kind, last_update: event.last_update });
+    committed.unseen_rows += 1;
+    if let Some(time) = news.unseen_time {
+        committed.oldest_unseen = Some(committed.oldest_unseen.map_or(time, |oldest| oldest.min(time)));
+    }
+}
+
+fn shorten(head: &mut Head) {
+    let Head::Usual(header) = head else { return };
+    let Fields { status, severity, assignee, classification, determination, redirected_to } = &mut header.fields;
+    for text in [status, severity, assignee, classification, determination, redirected_to].into_iter().flatten() {
+        truncate(text, FIELD_MAX);
+    }
+}
+
+/// Cuts a text to so many bytes, less where a character would be torn.
+pub(crate) fn truncate(text: &mut String, bytes: usize) {
+    let whole = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(whole.unwrap_or_default());
+}

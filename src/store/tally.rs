@@ -1,0 +1,96 @@
+//! The store in numbers, for metrics and for the decision to poll. It reads what is there and changes nothing.
+
+use std::collections::BTreeMap;
+
+use crate::core::courier::Progress;
+use crate::model::names::SinkName;
+use crate::model::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::keys::{Key, Prefix};
+use crate::store::shared::Shared;
+use crate::store::values::Entry;
+
+/// What a scrape shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Events in the outbox.
+    pub outbox_events: u64,
+    /// Bytes of them, compressed.
+    pub outbox_bytes: u64,
+    /// How far each sink is behind.
+    pub sinks: BTreeMap<SinkName, Behind>,
+    /// Incidents that are remembered.
+    pub seen: u64,
+    /// Bytes of the database file. It does not shrink.
+    pub disk_bytes: u64,
+    /// Bytes that are free on its disk.
+    pub free_bytes: u64,
+    /// Files that sled spilled. Any at all is a defect: they are never synced and never removed.
+    pub blobs: u64,
+}
+
+/// What a sink lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Behind {
+    /// Events behind its progress, of all tenants: an upper bound where it wants only some.
+    pub events: u64,
+    /// When the oldest of them was taken in, on our own clock.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Whether the store takes more events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Room {
+    /// It does.
+    Enough,
+    /// The outbox has reached its `max_size`: some sink is far behind.
+    OutboxFull {
+        /// What it holds.
+        bytes: u64,
+    },
+    /// Less of the disk is free than `min_free`, or nothing at all.
+    DiskFull {
+        /// What is free.
+        free: u64,
+    },
+    /// The store takes nothing at all.
+    Closed(StoreError),
+}
+
+pub(crate) fn tally(shared: &Shared) -> Result<Tally, StoreError> {
+    let gauges = shared.gauges();
+    let newest = *shared.newest.borrow();
+    let free_bytes = shared.directory.free().unwrap_or_default();
+    shared.read(|ledger| {
+        let mut sinks = BTreeMap::new();
+        for pair in ledger.scan::<Progress>(Prefix::Progress) {
+            let (Key::Progress(sink), progress) = pair? else { continue };
+            let from = Key::Event(progress.acknowledged.next());
+            let oldest = ledger.range::<Entry>(&from, &Key::Event(newest)).next().transpose()?;
+            let oldest = oldest.map(|(_, entry)| entry.observed_at);
+            let events = newest.0.saturating_sub(progress.acknowledged.0).min(gauges.events);
+            sinks.insert(sink, Behind { events, oldest });
+        }
+        Ok(Tally {
+            outbox_events: gauges.events,
+            outbox_bytes: gauges.bytes,
+            sinks,
+            seen: gauges.seen,
+            disk_bytes: ledger.bytes_on_disk(),
+            free_bytes,
+            blobs: ledger.blobs(),
+        })
+    })
+}
+
+pub(crate) fn room(shared: &Shared) -> Room {
+    let free = shared.directory.free().unwrap_or_default();
+    let bytes = shared.gauges().bytes;
+    match shared.state() {
+        Err(StoreError::Full { .. }) => Room::DiskFull { free },
+        Err(error) => Room::Closed(error),
+        Ok(()) if free < shared.settings.min_free => Room::DiskFull { free },
+        Ok(()) if shared.settings.max_size <= bytes => Room::OutboxFull { bytes },
+        Ok(()) => Room::Enough,
+    }
+}

@@ -1,0 +1,441 @@
+//! The one thread that writes. It takes what waits, does it all, syncs once, and only then answers anybody. It must not
+//! wait for anything but its queue and the disk.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::core::courier::{Progress, Refusal};
+use crate::core::poller::Position;
+use crate::core::quota::QuotaState;
+use crate::core::seen::Mark;
+use crate::model::moment::Moment;
+use crate::model::names::{Seq, SinkName, TenantKey};
+use crate::store::Endpoint;
+use crate::store::body::Press;
+use crate::store::checkpoint::Checkpoint;
+use crate::store::command::{Command, Evicted, Tell};
+use crate::store::directory::unix_seconds;
+use crate::store::error::StoreError;
+use crate::store::keys::{Key, Prefix};
+use crate::store::ledger::{Ledger, Pending, guarded};
+use crate::store::outbox::Outbox;
+use crate::store::page::{self, truncate};
+use crate::store::shared::{COMMANDS_MAX, Shared};
+
+/// The checkpoint is at most this much behind the ledger.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
+/// How often a disk that was full is tried again.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+/// Nothing is due: only a command ends the wait.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Marks that one step of an eviction looks at, so that nobody waits long behind it.
+const EVICT_STEP: usize = 1000;
+/// Bytes that are kept of a sink's words.
+const WHY_MAX: usize = 900;
+
+/// The thread's own things.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    /// None while the disk is full.
+    ledger: Option<Arc<Ledger>>,
+    outbox: Outbox,
+    press: Press,
+    /// Of the newest checkpoint.
+    generation: u64,
+    checkpoint_at: Option<Instant>,
+    retry_at: Option<Instant>,
+}
+
+/// Tells who asked, given what came of the sync.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What is done, and waits for one sync together.
+#[derive(Default)]
+struct Group {
+    wrote: bool,
+    /// A tenant got its first position, which no loss may take back.
+    founded: bool,
+    failure: Option<StoreError>,
+    answers: Vec<Answer>,
+    close: Option<Tell<()>>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, ledger: Arc<Ledger>, outbox: Outbox, press: Press, generation: u64) -> Self {
+        // What was just opened may differ from its checkpoint.
+        let checkpoint_at = Some(Instant::now());
+        Self { shared, ledger: Some(ledger), outbox, press, generation, checkpoint_at, retry_at: None }
+    }
+
+    /// Runs until the store is closed, all handles are gone, or it fails for good.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        match guarded(|| self.serve(commands)) {
+            Err(error) => {
+                tracing::error!(%error, "the store has failed");
+                self.shared.fail(error);
+            }
+            Ok(tell) => {
+                let outcome = guarded(|| self.finish());
+                self.shared.withdraw(StoreError::Stopped);
+                self.ledger = None;
+                self.shared.places.close();
+                self.shared.directory.release();
+                if let Some(tell) = tell {
+                    // Who asked may have gone.
+                    let _ = tell.send(outcome);
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, commands: &Receiver<Command>) -> Result<Option<Tell<()>>, StoreError> {
+        loop {
+            let first = match commands.recv_timeout(self.patience()) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            };
+            let mut group = Group::default();
+            for command in first.into_iter().chain(commands.try_iter()).take(COMMANDS_MAX) {
+                self.shared.places.add_permits(1);
+                self.act(command, &mut group);
+            }
+            if let Some(tell) = self.settle(group)? {
+                return Ok(Some(tell));
+            }
+            self.chores()?;
+        }
+    }
+
+    /// How long there is nothing to do but wait for a command.
+    fn patience(&self) -> Duration {
+        if self.ledger.is_some() && self.outbox.has_cuttable() {
+            return Duration::ZERO;
+        }
+        let due = [self.checkpoint_at, self.retry_at].into_iter().flatten().min();
+        due.map_or(IDLE, |due| due.saturating_duration_since(Instant::now()))
+    }
+
+    fn act(&mut self, command: Command, group: &mut Group) {
+        match command {
+            Command::SetPosition { tenant, position, may_go_back, tell } => {
+                self.answer(group, tell, |writer, group| writer.set_position(tenant, position, may_go_back, group));
+            }
+            Command::CommitPage { batch, tell } => self.answer(group, tell, |writer, group| {
+                let ledger = writer.ledger()?;
+                page::commit(batch, &ledger, &mut writer.outbox, &mut writer.press, &mut group.wrote)
+            }),
+            Command::SetQuota { tenant, endpoint, state, tell } => {
+                self.answer(group, tell, |writer, group| writer.set_quota(tenant, endpoint, state, group));
+            }
+            Command::RegisterSinks { names, tell } => {
+                self.answer(group, tell, |writer, group| writer.register_sinks(&names, group));
+            }
+            Command::Acknowledge { sink, progress, refused, tell } => {
+                self.answer(group, tell, |writer, group| writer.acknowledge(&sink, progress, refused, group));
+            }
+            Command::DropRefused { sink, seqs, tell } => self.answer(group, tell, |writer, group| {
+                let mut pending = Pending::default();
+                let ledger = writer.ledger()?;
+                writer.outbox.drop_refused(&ledger, &sink, &seqs, &mut pending)?;
+                group.wrote |= pending.apply(&ledger)?;
+                Ok(())
+            }),
+            Command::Evict { older_than, after, tell } => {
+                self.answer(group, tell, |writer, group| writer.evict(older_than, after.as_ref(), group));
+            }
+            Command::Close { tell } => group.close = Some(tell),
+        }
+    }
+
+    /// Does one thing, unless something before it in the group failed, and keeps the answer until the sync.
+    fn answer<T: Send + 'static>(
+        &mut self,
+        group: &mut Group,
+        tell: Tell<T>,
+        act: impl FnOnce(&mut Self, &mut Group) -> Result<T, StoreError>,
+    ) {
+        let outcome = match &group.failure {
+            Some(failure) => Err(failure.clone()),
+            None => self.shared.state().and_then(|()| guarded(|| act(self, group))),
+        };
+        if let Err(error) = &outcome
+            && !error.is_harmless()
+        {
+            group.failure.get_or_insert_with(|| error.clone());
+        }
+        group.answers.push(Box::new(move |synced| {
+            // Who asked may have gone.
+            let _ = tell.send(outcome.and_then(|answer| synced.map(|()| answer)));
+        }));
+    }
+
+    /// Makes a group durable and answers it. sled's errors are sticky and its later flushes may lie: after a failure nothing
+    /// of the group counts.
+    fn settle(&mut self, group: Group) -> Result<Option<Tell<()>>, StoreError> {
+        let Group { wrote, founded, failure, answers, close } = group;
+        let synced = match (failure, &self.ledger) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(ledger)) if wrote => ledger.sync(),
+            (None, Some(_) | None) => Ok(()),
+        };
+        let synced = synced.and_then(|()| if founded { self.checkpoint() } else { Ok(()) });
+        let failed = synced.clone().err();
+        if failed.is_none() && wrote {
+            self.shared.gauge(&self.outbox);
+            self.shared.newest.send_if_modified(|newest| {
+                let moved = *newest != self.outbox.totals.end;
+                *newest = self.outbox.totals.end;
+                moved
+            });
+            self.checkpoint_at.get_or_insert_with(|| Instant::now() + CHECKPOINT_EVERY);
+        }
+        // Ended first, so that whoever hears of it finds it so.
+        let failed = failed.map(|error| match error {
+            StoreError::Full { .. } | StoreError::Stopped | StoreError::Misused { .. } => error,
+            StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => self.shared.fail(error),
+        });
+        for answer in answers {
+            answer(synced.clone());
+        }
+        match failed {
+            None => {}
+            Some(StoreError::Full { why }) => self.let_go(why),
+            Some(error) => return Err(error),
+        }
+        Ok(close)
+    }
+
+    /// What is done when nobody waits, or every few seconds.
+    fn chores(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.reopen()?;
+        }
+        let Some(ledger) = self.ledger.clone() else { return Ok(()) };
+        let mut outcome = Ok(());
+        if self.outbox.has_cuttable() {
+            outcome = self.outbox.cut_step(&ledger).map(|wrote| {
+                if wrote {
+                    self.checkpoint_at.get_or_insert(now + CHECKPOINT_EVERY);
+                }
+            });
+            self.shared.gauge(&self.outbox);
+        }
+        if outcome.is_ok() && self.checkpoint_at.is_some_and(|at| at <= now) {
+            if let Err(problem) = self.shared.directory.lay_ballast(self.shared.settings.min_free) {
+                tracing::debug!(%problem, "the ballast could not be laid in");
+            }
+            // What was cut since the last group is made durable along with it.
+            outcome = ledger.sync().and_then(|()| self.checkpoint());
+        }
+        drop(ledger);
+        match outcome {
+            Err(StoreError::Full { why }) => {
+                self.let_go(why);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn ledger(&self) -> Result<Arc<Ledger>, StoreError> {
+        match &self.ledger {
+            Some(ledger) => Ok(ledger.clone()),
+            None => Err(self.shared.state().err().unwrap_or(StoreError::Stopped)),
+        }
+    }
+
+    fn set_position(
+        &mut self,
+        tenant: TenantKey,
+        position: Position,
+        may_go_back: bool,
+        group: &mut Group,
+    ) -> Result<(), StoreError> {
+        let ledger = self.ledger()?;
+        let key = Key::Position(tenant);
+        let before = ledger.get::<Position>(&key)?;
+        if before == Some(position) {
+            return Ok(());
+        }
+        if let Some(before) = before.filter(|before| position.cursor < before.cursor && !may_go_back) {
+            let (from, to) = (before.cursor, position.cursor);
+            return Err(StoreError::misused(format!("a cursor cannot go back from {from} to {to}")));
+        }
+        let mut pending = Pending::default();
+        pending.put(&key, &position);
+        group.founded |= before.is_none();
+        group.wrote |= pending.apply(&ledger)?;
+        Ok(())
+    }
+
+    fn set_quota(
+        &mut self,
+        tenant: TenantKey,
+        endpoint: Endpoint,
+        state: QuotaState,
+        group: &mut Group,
+    ) -> Result<(), StoreError> {
+        let mut pending = Pending::default();
+        pending.put(&Key::Quota(tenant, endpoint), &state);
+        let ledger = self.ledger()?;
+        group.wrote |= pending.apply(&ledger)?;
+        Ok(())
+    }
+
+    fn register_sinks(&mut self, names: &[SinkName], group: &mut Group) -> Result<Vec<SinkName>, StoreError> {
+        let ledger = self.ledger()?;
+        let mut pending = Pending::default();
+        let gone: Vec<SinkName> = self.outbox.sinks().filter(|sink| !names.contains(sink)).cloned().collect();
+        // New ones first: without any sink, everything would count as undelivered.
+        let before = match ledger.keys(&Key::Event(Seq(0)), &Key::Event(Seq(u64::MAX))).next().transpose()? {
+            Some(Key::Event(seq)) => Seq(seq.0.saturating_sub(1)),
+            Some(_) | None => self.outbox.totals.end,
+        };
+        for name in names {
+            if self.outbox.progress_of(name).is_none() {
+                self.outbox.progressed(name, before, &mut pending);
+            }
+        }
+        for sink in &gone {
+            self.outbox.forget(&ledger, sink, &mut pending)?;
+        }
+        group.wrote |= pending.apply(&ledger)?;
+        Ok(gone)
+    }
+
+    fn acknowledge(
+        &mut self,
+        sink: &SinkName,
+        progress: Progress,
+        refused: Vec<Refusal>,
+        group: &mut Group,
+    ) -> Result<(), StoreError> {
+        let ledger = self.ledger()?;
+        let Some(before) = self.outbox.progress_of(sink) else {
+            return Err(StoreError::misused(format!("sink {sink} is not registered")));
+        };
+        let end = self.outbox.totals.end;
+        let last = refused.iter().map(|refusal| refusal.seq).max().unwrap_or_default().max(progress.acknowledged);
+        if end < last {
+            return Err(StoreError::misused(format!("sink {sink} acknowledges {last}, the outbox ends at {end}")));
+        }
+        let mut pending = Pending::default();
+        for mut refusal in refused {
+            truncate(&mut refusal.why, WHY_MAX);
+            if !pending.has_room(2 * WHY_MAX) {
+                pending.apply(&ledger)?;
+            }
+            pending.put(&Key::Refused(sink.clone(), refusal.seq), &refusal);
+        }
+        if before < progress.acknowledged {
+            self.outbox.progressed(sink, progress.acknowledged, &mut pending);
+        }
+        group.wrote |= pending.apply(&ledger)?;
+        Ok(())
+    }
+
+    fn evict(&mut self, older_than: Moment, after: Option<&Key>, group: &mut Group) -> Result<Evicted, StoreError> {
+        let ledger = self.ledger()?;
+        let mut pending = Pending::default();
+        let mut evicted = Evicted::default();
+        let mut looked_at = 0;
+        for mark in ledger.scan_after::<Mark>(Prefix::Seen, after).take(EVICT_STEP) {
+            let (key, mark) = mark?;
+            if mark.written < older_than {
+                pending.remove(&key);
+                evicted.marks += 1;
+            }
+            looked_at += 1;
+            evicted.after = (looked_at == EVICT_STEP).then_some(key);
+        }
+        if 0 < evicted.marks {
+            self.outbox.totals.seen = self.outbox.totals.seen.saturating_sub(evicted.marks);
+            pending.put(&Key::Totals, &self.outbox.totals);
+        }
+        group.wrote |= pending.apply(&ledger)?;
+        Ok(evicted)
+    }
+
+    /// Writes the next generation of the checkpoint from what is durable.
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let ledger = self.ledger()?;
+        let mut checkpoint = Checkpoint {
+            generation: self.generation + 1,
+            written: unix_seconds(),
+            end: self.outbox.totals.end,
+            ..Checkpoint::default()
+        };
+        for pair in ledger.scan::<Position>(Prefix::Positions) {
+            if let (Key::Position(key), position) = pair? {
+                let oldest = self.outbox.oldest_undelivered(&key).unwrap_or(position.cursor);
+                let cursor = position.cursor.min(oldest).max(position.floor);
+                checkpoint.tenants.entry(key).or_default().position = Some(Position { cursor, ..position });
+            }
+        }
+        for pair in ledger.scan::<u64>(Prefix::Sequences) {
+            if let (Key::Sequence(key), sequence) = pair? {
+                checkpoint.tenants.entry(key).or_default().sequence = sequence;
+            }
+        }
+        for pair in ledger.scan::<QuotaState>(Prefix::Quotas) {
+            if let (Key::Quota(key, endpoint), state) = pair? {
+                let tenant = checkpoint.tenants.entry(key).or_default();
+                match endpoint {
+                    Endpoint::List => tenant.list = Some(state),
+                    Endpoint::Get => tenant.get = Some(state),
+                }
+            }
+        }
+        checkpoint.store(self.shared.directory.path())?;
+        self.generation = checkpoint.generation;
+        self.checkpoint_at = None;
+        Ok(())
+    }
+
+    /// The disk is full, and sled stays stuck even when it is not any more: closes the database and gives the ballast back.
+    fn let_go(&mut self, why: String) {
+        if self.ledger.is_none() {
+            return;
+        }
+        tracing::error!(why, "the disk of the store is full, polling pauses");
+        self.shared.withdraw(StoreError::Full { why });
+        self.ledger = None;
+        if let Err(problem) = self.shared.directory.drop_ballast() {
+            tracing::warn!(%problem, "the ballast could not be given back");
+        }
+        self.retry_at = Some(Instant::now() + FULL_RETRY);
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let opened = Ledger::open(&self.shared.directory.database())
+            .and_then(|ledger| guarded(|| Outbox::load(&ledger)).map(|outbox| (ledger, outbox)));
+        match opened {
+            Ok((ledger, outbox)) => {
+                tracing::info!("the store is open again");
+                let ledger = Arc::new(ledger);
+                self.shared.restore(ledger.clone());
+                self.shared.gauge(&outbox);
+                self.shared
+                    .newest
+                    .send_if_modified(|newest| std::mem::replace(newest, outbox.totals.end) < outbox.totals.end);
+                (self.ledger, self.outbox, self.retry_at) = (Some(ledger), outbox, None);
+                self.checkpoint_at = Some(Instant::now() + CHECKPOINT_EVERY);
+                Ok(())
+            }
+            Err(StoreError::Full { .. }) => {
+                self.retry_at = Some(Instant::now() + FULL_RETRY);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        let Some(ledger) = self.ledger.clone() else { return Ok(()) };
+        ledger.sync()?;
+        if self.checkpoint_at.is_some() { self.checkpoint() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,101 @@
+//! The ledger on a real disk: what is committed stays, what is damaged is found out, what is cut is gone.
+
+mod crash;
+mod damage;
+mod outbox;
+mod room;
+
+use std::path::Path;
+
+use serde_json::value::RawValue;
+use tempfile::TempDir;
+use xdrelay::core::courier::{Progress, Refusal};
+use xdrelay::core::poller::Committed;
+use xdrelay::model::event::Event;
+use xdrelay::model::incident::Row;
+use xdrelay::model::moment::Moment;
+use xdrelay::model::names::{Seq, SinkName, TenantKey, TenantName};
+use xdrelay::model::timestamp::Timestamp;
+use xdrelay::store::page::PageBatch;
+use xdrelay::store::{Chunk, OnCorrupt, Opened, ReadLimit, Settings, Store};
+
+const EVERYTHING: ReadLimit = ReadLimit { events: usize::MAX, bytes: u64::MAX };
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+fn settings(dir: &Path) -> Settings {
+    Settings { dir: dir.to_owned(), on_corrupt: OnCorrupt::Rebuild, max_size: 1 << 32, min_free: 0 }
+}
+
+/// Opens what must open without anything made again.
+fn open(dir: &Path) -> Store {
+    let Opened { store, recovery } = Store::open(settings(dir)).expect("it opens");
+    assert_eq!(recovery, None);
+    store
+}
+
+fn tenant() -> TenantKey {
+    TenantKey::of("global", "11111111-2222-3333-4444-555555555555")
+}
+
+fn sink(name: &str) -> SinkName {
+    SinkName::new(name)
+}
+
+fn second(n: u64) -> Timestamp {
+    Timestamp::from_seconds(1_795_000_000 + n)
+}
+
+/// An incident changed at a second, with so much text in it.
+fn row(id: u64, at: u64, text: &str) -> Row {
+    let time = second(at);
+    let json = format!(
+        r#"{{"incidentId":{id}, "createdTime":"{time}","lastUpdateTime":"{time}","severity":"High","text":"{text}"}}"#
+    );
+    Row::new(RawValue::from_string(json).expect("JSON"))
+}
+
+fn page(rows: Vec<Row>) -> PageBatch {
+    let tenant_name = TenantName::new("contoso");
+    PageBatch {
+        key: tenant(),
+        tenant: tenant_name,
+        rows,
+        date: None,
+        now: Moment::from_nanos(1_795_000_000_000_000_000),
+    }
+}
+
+async fn commit(store: &Store, rows: Vec<Row>) -> Committed {
+    store.commit_page(page(rows)).await.expect("committed")
+}
+
+fn read(store: &Store, after: u64) -> Chunk {
+    store.read_after(Seq(after), &|_| true, EVERYTHING).expect("read")
+}
+
+fn seqs(store: &Store) -> Vec<u64> {
+    read(store, 0).events.iter().map(|(seq, _)| seq.0).collect()
+}
+
+fn ids(events: &[(Seq, Event)]) -> Vec<String> {
+    events.iter().map(|(_, event)| event.event_id.to_string()).collect()
+}
+
+async fn acknowledge(store: &Store, name: &str, to: u64, refused: &[u64]) {
+    let refused = refused.iter().map(|&seq| Refusal { seq: Seq(seq), why: "too odd".into() }).collect();
+    store.acknowledge(&sink(name), Progress { acknowledged: Seq(to) }, refused).await.expect("acknowledged");
+}
+
+/// Waits until something holds: the writer cuts when nobody waits for it.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("not within ten seconds: {what}");
+}
