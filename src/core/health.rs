@@ -2,6 +2,7 @@
 
 use crate::core::poller::{Committed, Position, Reader};
 use crate::model::moment::Moment;
+use crate::model::page::FetchError;
 use crate::model::timestamp::Timestamp;
 
 /// How a tenant fares.
@@ -10,7 +11,8 @@ pub struct Health {
     tail: ReaderHealth,
     sweep: ReaderHealth,
     position: Option<Position>,
-    complete_sweeps: u64,
+    passes: u64,
+    rounds: u64,
     way_back: Option<(Timestamp, Timestamp)>,
     clock_is_suspect: bool,
     events: u64,
@@ -22,7 +24,7 @@ pub struct ReaderHealth {
     /// When the last good answer came.
     pub answered_at: Option<Moment>,
     /// What failed since then, and when.
-    pub error: Option<(String, Moment)>,
+    pub error: Option<(FetchError, Moment)>,
     /// Failures since the last good answer.
     pub failures: u32,
     /// Good answers.
@@ -38,14 +40,14 @@ impl Health {
         }
     }
 
-    /// Whether a pass has been completed since the start.
-    pub const fn is_complete(&self) -> bool {
-        0 < self.complete_sweeps
+    /// Readings since the start that were complete: sweeps and windows.
+    pub const fn passes(&self) -> u64 {
+        self.passes
     }
 
-    /// Complete sweeps and windows since the start.
-    pub const fn complete_sweeps(&self) -> u64 {
-        self.complete_sweeps
+    /// Sweeps since the start that were complete and read everything from the cursor to the newest.
+    pub const fn rounds(&self) -> u64 {
+        self.rounds
     }
 
     /// Server time at the start of the last complete sweep.
@@ -73,9 +75,9 @@ impl Health {
         *share = ReaderHealth { answered_at: Some(now), error: None, failures: 0, answers: share.answers + 1 };
     }
 
-    pub(crate) fn failed(&mut self, reader: Reader, why: String, now: Moment) {
+    pub(crate) fn failed(&mut self, reader: Reader, error: FetchError, now: Moment) {
         let share = self.share(reader);
-        share.error = Some((why, now));
+        share.error = Some((error, now));
         share.failures = share.failures.saturating_add(1);
     }
 
@@ -91,10 +93,11 @@ impl Health {
         self.way_back = way_back;
     }
 
-    pub(crate) const fn positioned(&mut self, position: Position, first: bool) {
+    pub(crate) fn positioned(&mut self, position: Position, first: bool) {
         self.position = Some(position);
         if !first {
-            self.complete_sweeps += 1;
+            self.passes += 1;
+            self.rounds += u64::from(self.way_back.is_none());
         }
     }
 

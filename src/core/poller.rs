@@ -214,7 +214,8 @@ impl Poller {
         }
     }
 
-    /// The commit that was asked for is durable.
+    /// The commit that was asked for is durable. Where one could not be made, nobody knows what is durable: go on with a new
+    /// poller, as after a crash.
     pub fn committed(&mut self, reader: Reader, done: &Done, now: Moment) {
         match (reader, done) {
             (_, Done::Position(position)) => {
@@ -232,11 +233,6 @@ impl Poller {
                 self.swept(outcome, now);
             }
         }
-    }
-
-    /// The commit that was asked for could not be made: it is asked for again.
-    pub fn not_committed(&mut self, reader: Reader, commit: Commit) {
-        self.hand(reader).commit = Some(commit);
     }
 
     /// How far the tenant has been read; none before the first answers.
@@ -332,7 +328,8 @@ impl Poller {
     fn begin(&mut self, date: Option<Timestamp>, now: Moment) {
         let Some(date) = date else {
             self.sweeps.due_at(now + RETRY.1);
-            return self.health.failed(Reader::Sweep, "the answer has no Date header to begin from".into(), now);
+            let why = "it has no Date header to begin from".into();
+            return self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
         };
         let Some(first) = self.first_date.replace(date) else { return };
         let server_time = first.min(date);
@@ -354,18 +351,15 @@ impl Poller {
             None => {}
             Some(Outcome::Broken) => {
                 self.sweeps.due_at(now + BROKEN_PAUSE);
-                self.health.failed(
-                    Reader::Sweep,
-                    "rows moved between the pages; the reading proves nothing".into(),
-                    now,
-                );
+                let why = "rows moved between the pages, so the reading proves nothing".into();
+                self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
             }
             Some(Outcome::Complete(next)) => self.hand(Reader::Sweep).commit = Some(Commit::Position(next)),
         }
     }
 
     fn failed(&mut self, reader: Reader, error: &FetchError, now: Moment, quota: &mut Quota) {
-        self.health.failed(reader, error.to_string(), now);
+        self.health.failed(reader, error.clone(), now);
         let hand = self.hand(reader);
         let pause = match error {
             FetchError::Throttled { after, .. } => {

@@ -104,6 +104,10 @@ pub fn split(body: &str) -> Result<Vec<&RawValue>, FetchError> {
         error: Option<&'a RawValue>,
     }
     let garbled = |why: String| FetchError::Garbled { why };
+    // serde takes an array for a struct as well; the API does not.
+    if !body.trim_start().starts_with('{') {
+        return Err(garbled(format!("it is no JSON object but begins with {:?}", excerpt(body))));
+    }
     let envelope: Envelope<'_> = serde_json::from_str(body).map_err(|error| garbled(error.to_string()))?;
     match envelope {
         Envelope { error: Some(error), .. } => {
@@ -148,6 +152,7 @@ mod tests {
             "{}",
             "null",
             "[]",
+            "[[],null]",
             r#"{"value":null}"#,
             r#"{"value":{}}"#,
             r#"{"value":[{"a":1}"#,
