@@ -19,6 +19,9 @@ use crate::transport::http::{RETRY_AFTER_MAX, blotted, date, redirect_target, re
 /// Bytes of an error's body at most: they are only for people.
 pub(crate) const ERROR_SIZE_MAX: u64 = 64 * 1024;
 
+/// Rows of a page at most, a hundred times what the API is asked for: a row takes memory even where it is one byte long.
+const ROWS_MAX: usize = 10_000;
+
 /// An answer with its whole body as it came over the wire.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -39,7 +42,12 @@ impl Answer {
         let date = date(&self.headers);
         let token = self.token.clone();
         let text = self.json(settings)?;
-        let rows = split(text.json()).map_err(|error| without_echo(error, &text, &token))?;
+        let rows = split(text.json()).map_err(|error| shown(error, &text, &token))?;
+        if ROWS_MAX < rows.len() {
+            return Err(FetchError::Garbled {
+                why: format!("it holds {} rows, far more than were asked for", rows.len()),
+            });
+        }
         let rows = rows.into_iter().map(|raw| row(raw, &text, settings.max_incident_size)).collect();
         Ok(Page { rows, date })
     }
@@ -56,7 +64,7 @@ impl Answer {
         }
         let token = self.token.clone();
         let text = self.json(settings)?;
-        let fail = |why: String| without_echo(FetchError::Garbled { why }, &text, &token);
+        let fail = |why: String| shown(FetchError::Garbled { why }, &text, &token);
         let raw: &RawValue = serde_json::from_str(text.json()).map_err(|error| fail(error.to_string()))?;
         let bare: Bare<'_> = serde_json::from_str(raw.get()).map_err(|error| fail(error.to_string()))?;
         if let Some(error) = bare.error {
@@ -245,11 +253,17 @@ fn wait_in(message: &str) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds.min(RETRY_AFTER_MAX.as_secs_f64()).ceil()))
 }
 
-/// A message that quotes the body, unless the body quotes the token: a proxy may answer with the whole request.
-fn without_echo(error: FetchError, text: &Text, token: &Token) -> FetchError {
-    match blotted(text.json(), token.secret()) == text.json() {
-        true => error,
-        false => FetchError::Garbled { why: "it quotes the token, so nothing of it is shown".into() },
+/// The error with how the body begins, where that is no JSON object; and with nothing of the body, where that holds the token: a
+/// proxy may answer with the whole request.
+fn shown(error: FetchError, text: &Text, token: &Token) -> FetchError {
+    let json = text.json();
+    let FetchError::Garbled { why } = error else { return error };
+    if blotted(json, token.secret()) != json {
+        return FetchError::Garbled { why: "it quotes the token, so nothing of it is shown".into() };
+    }
+    match json.trim_start().starts_with('{') {
+        true => FetchError::Garbled { why },
+        false => FetchError::Garbled { why: format!("{why}; it begins with: {}", excerpt(json)) },
     }
 }
 

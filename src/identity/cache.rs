@@ -84,6 +84,9 @@ impl Cache {
     pub(crate) fn granted(&mut self, grant: Grant, asked_at: Instant, credential: Fingerprint) -> Token {
         let refresh_at = asked_at + refresh_after(grant.life);
         let expires_at = asked_at + usable_for(grant.life);
+        if self.token.as_ref().is_some_and(|old| YOUNG <= old.age(asked_at)) {
+            self.rejected.reset();
+        }
         let token = Token::new(grant.secret, asked_at, refresh_at, expires_at, credential);
         self.token = Some(token.clone());
         self.failure = None;
@@ -250,5 +253,7 @@ mod tests {
             .collect();
         assert!(pauses.is_sorted_by(|a, b| a <= &(*b * 2)) && REFUSED.1 / 2 <= pauses[7], "{pauses:?}");
         assert_eq!(reject_new(&mut cache, now, HOUR), None, "a token that was good for an hour");
+        cache.granted(grant("good", 3600), now, credential("s"));
+        assert_eq!(reject_new(&mut cache, now + HOUR, Duration::ZERO), None, "the one before was good for an hour");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::ACCEPT;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
@@ -103,7 +104,8 @@ impl Tokens {
         let mut form =
             vec![("grant_type", "client_credentials"), ("client_id", &self.settings.client_id), ("scope", &scope)];
         form.extend(proof.fields.iter().map(|(name, value)| (*name, value.expose_secret())));
-        let request = self.http.post(self.endpoint.clone()).timeout(timeout).form(&form);
+        let request =
+            self.http.post(self.endpoint.clone()).header(ACCEPT, "application/json").timeout(timeout).form(&form);
         let response = request.send().await.map_err(|error| unavailable(call_causes(error)))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = body(response, ANSWER_SIZE_MAX).await.map_err(|error| unavailable(error.to_string()))?;

@@ -144,7 +144,8 @@ async fn what_is_no_page_is_never_an_empty_one() {
         (json(200, "<html>Sign in to the proxy</html>").with("content-type", "text/html"), &["text/html", "Sign in"]),
         (json(200, page_of(&[])).with("content-type", "text/plain"), &["text/plain"]),
         (json(200, page_of(&[])).with("content-type", ""), &["no content type"]),
-        (json(200, "<html>"), &[]),
+        (json(200, "<html>"), &["begins with: <html>"]),
+        (json(200, page_of(&["1"; 10_001])), &["10001 rows"]),
         (json(200, ""), &[]),
         (json(200, "null"), &[]),
         (json(200, r#"{"value":null}"#), &["value"]),
@@ -364,6 +365,16 @@ async fn an_oversize_incident_becomes_a_stub_and_the_others_stay() {
     let header = stub.head.usual().expect("the header of the whole");
     assert_eq!(header.fields.status.as_deref(), Some("Active"));
     assert_eq!(stub.hash, xdrelay::model::hash::ContentHash::of(&large), "the hash of the whole");
+}
+
+#[tokio::test]
+async fn a_row_as_deep_as_it_likes_is_taken_as_it_is() {
+    let deep = format!(r#"{{"incidentId":1,"x":{}1{}}}"#, "[".repeat(40_000), "]".repeat(40_000));
+    let server = Server::start([json(200, page_of(&[&deep]))]).await;
+    let sign_in = good_sign_in().await;
+    let client = client_of(&server.url, &sign_in, |settings| settings.max_incident_size = 100_000);
+    let page = client.list(&query()).await.expect("a page");
+    assert_eq!(page.rows[0].raw.get(), deep);
 }
 
 #[tokio::test]
