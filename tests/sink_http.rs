@@ -7,6 +7,7 @@ mod receivers;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use outgoing::{outgoing, several};
@@ -268,7 +269,10 @@ async fn an_answer_that_breaks_off_hangs_or_never_ends_is_bounded() {
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nlate", false, Ok(())).await;
     check(b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\n\r\ncut", true, Err("answered 503")).await;
     let endless = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 1 << 20]].concat();
-    check(Box::leak(endless.into_boxed_slice()), false, Ok(())).await;
+    let url = saying(Box::leak(endless.into_boxed_slice()), false).await;
+    let (mut sink, events) = (sink(&url, "timeout = '1h'"), several([1], 20));
+    let result = tokio::time::timeout(Duration::from_secs(30), sink.deliver(&events)).await;
+    assert_eq!(result.expect("nobody waits for the end of it"), Ok(Some(Seq(1))));
 }
 
 #[tokio::test]
