@@ -340,6 +340,21 @@ fn settings_that_cannot_work_are_named_at_once() {
     check(good, "auth = { kind = 'header', name = 'Content-Length', value = { env = 'X' } }", &["auth.name"]);
 }
 
+#[test]
+fn what_travels_in_the_clear_is_warned_of() {
+    let check = |url: &str, more: &str, word: Option<&str>| {
+        let config = toml::from_str(&format!("url = {url:?}\n{more}")).expect("a config");
+        let warnings = Config::Http(config).warnings();
+        assert_eq!(warnings.len(), usize::from(word.is_some()), "{url}: {warnings:?}");
+        assert!(warnings.iter().all(|(key, why)| key == "url" && why.contains(word.unwrap_or_default())));
+    };
+    let auth = "auth = { kind = 'bearer', token = { env = 'X' } }";
+    check("http://siem.example.net/", auth, Some("the credential"));
+    check("http://siem.example.net/", "", Some("incidents can"));
+    check("http://127.0.0.1:8080/", auth, None);
+    check("https://siem.example.net/", auth, None);
+}
+
 /// The records that the Python receiver wrote.
 fn records(path: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path).expect("readable");
