@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
-use crate::sink::{OpenError, Outgoing, Problem, Sink};
+use crate::sink::{Outgoing, Problem, Sink};
 use crate::transport::tls;
 
 /// The keys of a sink of kind `syslog`.
@@ -81,9 +81,9 @@ impl Config {
         "none yet"
     }
 
-    /// Events and bytes in one call.
-    pub fn batch_limit(&self) -> (usize, usize) {
-        (100, 1 << 20)
+    /// What works and may surprise.
+    pub fn warnings(&self) -> Vec<Problem> {
+        Vec::new()
     }
 }
 
@@ -92,8 +92,8 @@ impl Syslog {
     ///
     /// # Errors
     /// Always.
-    pub fn open(_config: &Config) -> Result<Self, OpenError> {
-        Err(OpenError { why: "syslog is not there yet".into() })
+    pub fn open(_config: &Config) -> Result<Self, String> {
+        Err("syslog is not there yet".into())
     }
 }
 
