@@ -149,6 +149,13 @@ async fn a_file_that_others_move_delete_or_empty_is_begun_anew() {
     fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("emptied");
     deliver(&mut sink, [5]).await;
     assert_eq!(numbers(&path), [5], "no hole where the old content was");
+    drop(sink);
+    let mut sink = open(&path, &format!("rotate_size = '{} B'", outgoing(5, 20).body.len() * 3)).expect("opened");
+    deliver(&mut sink, [6]).await;
+    fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("emptied");
+    deliver(&mut sink, [7, 8]).await;
+    assert_eq!(numbers(&path), [7, 8]);
+    assert!(!numbered(&path, 1).exists(), "what others took away does not count for the size");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod receivers;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use outgoing::{outgoing, several};
@@ -268,7 +269,10 @@ async fn an_answer_that_breaks_off_hangs_or_never_ends_is_bounded() {
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nlate", false, Ok(())).await;
     check(b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\n\r\ncut", true, Err("answered 503")).await;
     let endless = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 1 << 20]].concat();
-    check(Box::leak(endless.into_boxed_slice()), false, Ok(())).await;
+    let url = saying(Box::leak(endless.into_boxed_slice()), false).await;
+    let (mut sink, events) = (sink(&url, "timeout = '1h'"), several([1], 20));
+    let result = tokio::time::timeout(Duration::from_secs(30), sink.deliver(&events)).await;
+    assert_eq!(result.expect("nobody waits for the end of it"), Ok(Some(Seq(1))));
 }
 
 #[tokio::test]
@@ -334,6 +338,21 @@ fn settings_that_cannot_work_are_named_at_once() {
         &["auth.user", "auth.password"],
     );
     check(good, "auth = { kind = 'header', name = 'Content-Length', value = { env = 'X' } }", &["auth.name"]);
+}
+
+#[test]
+fn what_travels_in_the_clear_is_warned_of() {
+    let check = |url: &str, more: &str, word: Option<&str>| {
+        let config = toml::from_str(&format!("url = {url:?}\n{more}")).expect("a config");
+        let warnings = Config::Http(config).warnings();
+        assert_eq!(warnings.len(), usize::from(word.is_some()), "{url}: {warnings:?}");
+        assert!(warnings.iter().all(|(key, why)| key == "url" && why.contains(word.unwrap_or_default())));
+    };
+    let auth = "auth = { kind = 'bearer', token = { env = 'X' } }";
+    check("http://siem.example.net/", auth, Some("the credential"));
+    check("http://siem.example.net/", "", Some("incidents can"));
+    check("http://127.0.0.1:8080/", auth, None);
+    check("https://siem.example.net/", auth, None);
 }
 
 /// The records that the Python receiver wrote.

@@ -50,3 +50,33 @@ impl<T: Send + 'static> Blocking<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_hangs_is_left_alone_and_nothing_overtakes_it() {
+        let (go_on, wait) = mpsc::channel();
+        let limit = Duration::from_millis(20);
+        let mut list = Blocking::new(Vec::new(), limit);
+        let hanging = list.run(move |list: &mut Vec<u8>| {
+            list.push(wait.recv().expect("a word"));
+        });
+        assert_eq!(hanging.await, Err(Unfinished::Late(limit)));
+        assert_eq!(list.run(|list| list.push(2)).await, Err(Unfinished::Late(limit)), "it has not begun");
+        go_on.send(1).expect("heard");
+        list.limit = Duration::from_secs(60);
+        assert_eq!(list.run(|list| list.push(3)).await, Ok(()));
+        assert_eq!(list.run(|list| list.clone()).await, Ok(vec![1, 3]));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_not_the_end() {
+        let count = Blocking::new(0, Duration::from_secs(60));
+        assert_eq!(count.run(|_| assert!(std::hint::black_box(false), "on purpose")).await, Err(Unfinished::Panicked));
+        assert_eq!(count.run(|count| *count + 1).await, Ok(1));
+    }
+}

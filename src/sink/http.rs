@@ -182,6 +182,16 @@ impl Config {
         problems
     }
 
+    /// What works and may surprise.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let is_open = self.url.scheme() == "http" && !is_loopback(&self.url);
+        let why = match self.auth {
+            Some(_) => "incidents and the credential can be read and changed on their way: prefer https://",
+            None => "incidents can be read and changed on their way: prefer https://",
+        };
+        is_open.then(|| problem("url", why)).into_iter().collect()
+    }
+
     /// Events and bytes in one call: one request, or a few single events.
     pub(crate) fn batch_limit(&self) -> (usize, usize) {
         let size = usize::try_from(self.batch_size.0).unwrap_or(usize::MAX);

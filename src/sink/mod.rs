@@ -47,7 +47,10 @@ pub trait Sink: Send {
     }
 }
 
-/// A setting that cannot be used: its key under `[sinks.NAME]`, and what would be right.
+/// Events and bytes in one call of the syslog sink: what is in the air when a connection breaks is sent again.
+const SYSLOG_BATCH_LIMIT: (usize, usize) = (100, 1 << 20);
+
+/// A setting to say something about: its key under `[sinks.NAME]`, and what would be right.
 pub type Problem = (String, String);
 
 pub(crate) fn problem(key: &str, why: impl Into<String>) -> Problem {
@@ -60,6 +63,12 @@ pub(crate) fn problem(key: &str, why: impl Into<String>) -> Problem {
 pub struct OpenError {
     /// The cause and the remedy.
     pub why: String,
+}
+
+impl From<String> for OpenError {
+    fn from(why: String) -> Self {
+        Self { why }
+    }
 }
 
 /// What `[sinks.NAME]` says, by its `kind`.
@@ -98,11 +107,11 @@ impl Config {
         if let Some((key, why)) = self.validate().into_iter().next() {
             return Err(OpenError { why: format!("sinks.{name}.{key}: {why}") });
         }
-        let named = |OpenError { why }: OpenError| OpenError { why: format!("sink {name}: {why}") };
+        let named = |error: OpenError| OpenError { why: format!("sink {name}: {error}") };
         Ok(match self {
             Self::File(config) => Box::new(file::File::open(config).map_err(named)?),
             Self::Stdout(config) => Box::new(stdout::Stdout::open(config)),
-            Self::Syslog(config) => Box::new(syslog::Syslog::open(config).map_err(|why| named(OpenError { why }))?),
+            Self::Syslog(config) => Box::new(syslog::Syslog::open(config).map_err(|error| named(error.into()))?),
             Self::Http(config) => Box::new(http::Http::open(config).map_err(named)?),
         })
     }
@@ -114,6 +123,15 @@ impl Config {
             Self::Stdout(_) => Vec::new(),
             Self::Syslog(config) => config.validate(),
             Self::Http(config) => config.validate(),
+        }
+    }
+
+    /// What works and may surprise, each with its key.
+    pub fn warnings(&self) -> Vec<Problem> {
+        match self {
+            Self::File(_) | Self::Stdout(_) => Vec::new(),
+            Self::Syslog(config) => config.warnings(),
+            Self::Http(config) => config.warnings(),
         }
     }
 
@@ -141,7 +159,7 @@ impl Config {
         match self {
             Self::File(_) => file::BATCH_LIMIT,
             Self::Stdout(_) => stdout::BATCH_LIMIT,
-            Self::Syslog(config) => config.batch_limit(),
+            Self::Syslog(_) => SYSLOG_BATCH_LIMIT,
             Self::Http(config) => config.batch_limit(),
         }
     }

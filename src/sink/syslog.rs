@@ -151,11 +151,6 @@ impl Config {
         vec![(key.to_owned(), warning.to_owned())]
     }
 
-    /// Events and bytes in one call.
-    pub const fn batch_limit(&self) -> (usize, usize) {
-        (256, 1 << 20)
-    }
-
     /// Whether what a receiver takes is confirmed later: on a stream, when its connection has outlived it.
     pub fn settles(&self) -> bool {
         self.address.starts_with("tcp://") || self.address.starts_with("tls://")
