@@ -69,6 +69,9 @@ impl Answer {
             ),
             407 => pause("the proxy wants a credential; correct proxy_url"),
             404 | 405 | 410 => pause("nothing takes events there; correct the url"),
+            402 | 406 | 411 | 415 | 421 | 426 | 431 | 451 => {
+                pause("that is about the settings or the account, not about an event; correct them")
+            }
             408 | 425 | 429 | 500..=599 => Err(DeliverError::Retry { why: self.said(), after: self.retry_after }),
             _ => Err(self.refusal(batch)),
         }
