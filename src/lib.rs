@@ -3,6 +3,8 @@
 //! The modules in layer order; an import may only point down this list (`tests/tidy.rs` checks it). `api`, `store` and
 //! `sink` never import each other. The path of one incident through them is in `ARCHITECTURE.md`.
 
+pub mod config;
+
 pub mod api;
 
 pub mod store;

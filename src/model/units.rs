@@ -63,9 +63,23 @@ impl FromStr for Size {
     }
 }
 
+/// In days and smaller units: a month is no fixed time.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
+        let parts = [
+            (seconds / 86_400, "d"),
+            (seconds / 3600 % 24, "h"),
+            (seconds / 60 % 60, "m"),
+            (seconds % 60, "s"),
+            (u64::from(nanos / 1_000_000), "ms"),
+            (u64::from(nanos / 1000 % 1000), "us"),
+            (u64::from(nanos % 1000), "ns"),
+        ];
+        let shown: Vec<String> =
+            parts.iter().filter(|(count, _)| *count != 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+        f.write_str(if shown.is_empty() { "0s" } else { "" })?;
+        f.write_str(&shown.join(" "))
     }
 }
 
@@ -123,7 +137,10 @@ mod tests {
         };
         check("30s", 30, "30s");
         check("90s", 90, "1m 30s");
-        check("7d", 604_800, "7days");
+        check("7d", 604_800, "7d");
+        check("180d", 15_552_000, "180d");
+        check("0s", 0, "0s");
+        check("1day 2h 3min", 93_780, "1d 2h 3m");
         for text in ["30", "", "-1s", "soon"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }

@@ -1,0 +1,184 @@
+//! URLs and addresses: that a token never travels in the clear, and that nothing stands in them which would be ignored.
+//! Resolves and reaches nothing. No address is shown: it may hold a password.
+
+use std::path::{Component, Path, PathBuf};
+
+use url::{Host, Url};
+
+use crate::config::key::{Key, looks_secret};
+use crate::config::report::Report;
+use crate::config::sink::Kind;
+use crate::config::tenant::Tenant;
+use crate::sink;
+use crate::transport::http::is_loopback;
+use crate::transport::tls;
+
+/// RFC 5424 section 6.2.1, by the names of syslog(3).
+const FACILITIES: [&str; 20] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "local0",
+    "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+/// Headers that belong to the request itself.
+const OWN_HEADERS: [&str; 6] =
+    ["host", "content-length", "content-encoding", "transfer-encoding", "connection", "proxy-authorization"];
+
+/// The URLs of a tenant.
+pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
+    for (name, url) in [("api_url", &tenant.api_url), ("login_url", &tenant.login_url)] {
+        let (Some(url), key) = (url, key.child(name)) else { continue };
+        if plain(&key, url, &["https", "http"], report) && url.scheme() == "http" && !is_loopback(url) {
+            let remedy = "use https://; plain http:// is for this machine itself";
+            report.error(&key, "the secret and the token would travel in the clear", Some(remedy.into()));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            report.error(&key, "a base has no `?` and no `#`", Some("end it after the host or the path".into()));
+        }
+        let path = url.path().to_ascii_lowercase();
+        if path.contains("/incidents") || path.contains("/oauth2") {
+            let remedy = "leave out what comes after the host: it is added";
+            report.error(&key, "this is an endpoint and not the base", Some(remedy.into()));
+        }
+    }
+    if let Some(url) = &tenant.proxy_url {
+        proxy(&key.child("proxy_url"), url, report);
+    }
+}
+
+/// The address of a sink, and what goes with it.
+pub(crate) fn of_sink(key: &Key, kind: &Kind, report: &mut Report) {
+    match kind {
+        Kind::File(_) | Kind::Stdout(_) => {}
+        Kind::Syslog(syslog) => of_syslog(key, syslog, report),
+        Kind::Http(http) => of_http(key, http, report),
+    }
+}
+
+/// A path without `.` and doubled slashes; `..` stays, since a link may be in between.
+pub(crate) fn plain_path(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// What every URL has to fulfil. Answers whether it does.
+fn plain(key: &Key, url: &Url, schemes: &[&str], report: &mut Report) -> bool {
+    if !schemes.contains(&url.scheme()) {
+        let known: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+        report.error(key, "it begins with no scheme that is known here", Some(format!("one of {}", known.join(", "))));
+        return false;
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let remedy = "take them out; whoever reads the configuration would read them";
+        report.error(key, "user name or password in a URL", Some(remedy.into()));
+        return false;
+    }
+    let named = match url.host() {
+        Some(Host::Domain(name)) => {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        }
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    };
+    if !named || url.port() == Some(0) {
+        report.error(key, "no host, or one that cannot be", Some("look for a comma, a blank or a port 0".into()));
+    }
+    named
+}
+
+fn proxy(key: &Key, url: &Url, report: &mut Report) {
+    plain(key, url, &["http", "https", "socks5", "socks5h"], report);
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        report.error(key, "a proxy has no path", Some("end it after the port".into()));
+    }
+}
+
+fn of_syslog(key: &Key, syslog: &sink::syslog::Config, report: &mut Report) {
+    let address = key.child("address");
+    let scheme = match Url::parse(&syslog.address) {
+        Ok(url) => syslog_address(&address, &url, report).then(|| url.scheme().to_owned()),
+        Err(_) => {
+            let remedy = "such as \"tls://siem.example.net:6514\" or \"unix:///run/systemd/journal/syslog\"";
+            report.error(&address, "not an address", Some(remedy.into()));
+            None
+        }
+    };
+    if scheme.is_some_and(|scheme| scheme != "tls") && syslog.tls != tls::Config::default() {
+        report.error(&key.child("tls"), "the address is not tls://", Some("use tls://, or leave it out".into()));
+    }
+    let number = syslog.facility.parse::<u8>().is_ok_and(|number| number < 24);
+    if !number && !FACILITIES.contains(&syslog.facility.to_ascii_lowercase().as_str()) {
+        let remedy = format!("one of {}, or a number from 0 to 23", FACILITIES.join(", "));
+        report.error(&key.child("facility"), "no facility", Some(remedy));
+    }
+    // RFC 5424 section 6: PRINTUSASCII has no blank.
+    let printable =
+        |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !printable(&syslog.app_name, 48) {
+        report.error(&key.child("app_name"), "not 1 to 48 printable ASCII characters without blanks", None);
+    }
+    if syslog.hostname.as_ref().is_some_and(|name| !printable(name, 255)) {
+        report.error(&key.child("hostname"), "not 1 to 255 printable ASCII characters without blanks", None);
+    }
+}
+
+fn syslog_address(key: &Key, url: &Url, report: &mut Report) -> bool {
+    if url.scheme() == "unix" {
+        let absolute = url.host().is_none() && url.path().starts_with('/') && url.path().len() != 1;
+        if !absolute {
+            report.error(key, "no absolute path", Some("three slashes: \"unix:///run/systemd/journal/syslog\"".into()));
+        }
+        return absolute;
+    }
+    let fits = plain(key, url, &["udp", "tcp", "tls", "unix"], report);
+    if fits && (!matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some()) {
+        report.error(key, "something stands behind the port", Some("end it after the port".into()));
+    }
+    fits
+}
+
+fn of_http(key: &Key, http: &sink::http::Config, report: &mut Report) {
+    let url_key = key.child("url");
+    if plain(&url_key, &http.url, &["https", "http"], report) && http.url.scheme() == "http" && !is_loopback(&http.url)
+    {
+        match http.auth.is_some() {
+            true => {
+                let remedy = "use https://; plain http:// with `auth` is for this machine itself";
+                report.error(&url_key, "the secret of `auth` would travel in the clear", Some(remedy.into()));
+            }
+            false => report.warning(&url_key, "incidents travel in the clear", Some("use https://".into())),
+        }
+    }
+    if http.url.fragment().is_some() {
+        report.error(&url_key, "nobody is sent what stands behind a `#`", Some("take it out".into()));
+    }
+    if http.url.scheme() == "http" && http.tls != tls::Config::default() {
+        report.error(&key.child("tls"), "the URL is not https://", Some("use https://, or leave it out".into()));
+    }
+    if let Some(url) = &http.proxy_url {
+        proxy(&key.child("proxy_url"), url, report);
+    }
+    for (name, value) in &http.headers {
+        header(&key.join(["headers", name]), name, value, report);
+    }
+    if let Some(sink::http::Auth::Header { name, .. }) = &http.auth
+        && ::http::HeaderName::from_bytes(name.as_bytes()).is_err()
+    {
+        report.error(&key.join(["auth", "name"]), "not the name of a header", Some("such as \"X-Api-Key\"".into()));
+    }
+}
+
+fn header(key: &Key, name: &str, value: &str, report: &mut Report) {
+    let lower = name.to_ascii_lowercase();
+    if ::http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+        report.error(key, "not the name of a header", None);
+    } else if ::http::HeaderValue::from_str(value).is_err() {
+        report.error(key, "not the value of a header", Some("no line breaks and no control characters".into()));
+    } else if lower == "authorization" {
+        let remedy = "auth = { kind = \"bearer\", token = { file = \"/run/secrets/siem\" } }, or kind = \"basic\"";
+        report.error(key, "a secret does not stand in the configuration", Some(remedy.into()));
+    } else if OWN_HEADERS.contains(&lower.as_str()) {
+        report.error(key, "xdrelay sets this header itself", Some("leave it out".into()));
+    } else if looks_secret(name) {
+        let remedy =
+            format!("auth = {{ kind = \"header\", name = {name:?}, value = {{ file = \"/run/secrets/siem\" }} }}");
+        report.warning(key, "this looks like a secret, which does not stand in the configuration", Some(remedy));
+    }
+}

@@ -1,0 +1,215 @@
+//! What the values have to fulfil that their types do not say. Looks at the values only, at no file and no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::key::Key;
+use crate::config::nearest::nearest;
+use crate::config::report::Report;
+use crate::config::sink::{Kind, Sink};
+use crate::config::tenant::{Start, Tenant};
+use crate::config::tree::Node;
+use crate::config::{Config, Log, addresses, bounds};
+use crate::model::names::TenantName;
+use crate::model::units::Span;
+
+/// Microsoft keeps incidents so long; nothing older can be asked for.
+const KEPT: Span = Span::seconds(180 * 24 * 3600);
+
+/// The names that stand in the files, whether what is below them can be read or not.
+#[derive(Debug)]
+pub(crate) struct Names {
+    tenants: BTreeSet<String>,
+    sinks: BTreeSet<String>,
+}
+
+impl Names {
+    /// Of the merged settings.
+    pub(crate) fn of(tree: &Node) -> Self {
+        let names = |table: &str| match tree.at(&[table.to_owned()]) {
+            Some(Node::Table(table)) => table.keys().cloned().collect(),
+            Some(_) | None => BTreeSet::new(),
+        };
+        Self { tenants: names("tenants"), sinks: names("sinks") }
+    }
+}
+
+/// Checks everything.
+pub(crate) fn values(config: &Config, names: &Names, report: &mut Report) {
+    some(&names.tenants, "tenants", "nobody to read: write a table [tenants.NAME], as in config/minimal.toml", report);
+    some(&names.sinks, "sinks", "nobody to tell: write a table [sinks.NAME], as in config/minimal.toml", report);
+    for (name, tenant) in &config.tenants {
+        check_tenant(&Key::of(["tenants", name.as_str()]), tenant, report);
+    }
+    no_tenant_twice(config, report);
+    for (name, sink) in &config.sinks {
+        let key = Key::of(["sinks", name.as_str()]);
+        check_sink_tenants(&key, sink, names, report);
+        addresses::of_sink(&key, &sink.kind, report);
+        bounds::of_sink(&key, &sink.kind, report);
+    }
+    no_destination_twice(config, report);
+    if config.sinks.len() == names.sinks.len() {
+        no_tenant_unheard(config, report);
+    }
+    bounds::general(config, report);
+    check_level(&config.log, report);
+    if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
+        let what = format!("{} is not of this machine alone, and the endpoints ask for no password", admin.listen);
+        let remedy = "keep others away with a firewall or a network policy, or listen on 127.0.0.1";
+        report.warning(&Key::of(["admin", "listen"]), what, Some(remedy.into()));
+    }
+}
+
+fn some(names: &BTreeSet<String>, table: &str, remedy: &str, report: &mut Report) {
+    if names.is_empty() {
+        report.missing(&Key::of([table]), Some(remedy.into()));
+    }
+}
+
+fn check_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
+    // Neither value is shown: a secret pasted into the wrong line would be.
+    if !is_guid(&tenant.tenant_id) && !is_domain(&tenant.tenant_id) {
+        let remedy =
+            "the Directory (tenant) ID, such as 11111111-2222-3333-4444-555555555555, or a domain of the tenant";
+        report.error(&key.child("tenant_id"), "neither a GUID nor a domain", Some(remedy.into()));
+    }
+    if !is_guid(&tenant.client_id) {
+        let remedy = "the Application (client) ID, such as 66666666-7777-8888-9999-000000000000";
+        report.error(&key.child("client_id"), "not a GUID", Some(remedy.into()));
+    } else if tenant.client_id.eq_ignore_ascii_case(&tenant.tenant_id) {
+        let remedy = "the Application (client) ID of the app registration stands beside the Directory (tenant) ID";
+        report.error(&key.child("client_id"), "the same as tenant_id", Some(remedy.into()));
+    }
+    if let Start::Back(back) = tenant.start
+        && KEPT.0 < back
+    {
+        let what = format!("{} is longer than Microsoft keeps incidents ({KEPT})", Span(back));
+        report.warning(&key.child("start"), what, None);
+    }
+    if tenant
+        .audience
+        .as_ref()
+        .is_some_and(|audience| audience.trim().is_empty() || audience.contains(char::is_whitespace))
+    {
+        let remedy = "such as \"https://api.security.microsoft.com\", or leave it out";
+        report.error(&key.child("audience"), "empty or with blanks in it", Some(remedy.into()));
+    }
+    addresses::of_tenant(key, tenant, report);
+    bounds::of_tenant(key, tenant, report);
+}
+
+fn is_guid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// A name with a dot in it. `common` and `organizations` are none: an app registration signs in to one tenant.
+fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let top = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253
+        && text.contains('.')
+        && text.split('.').all(label)
+        && top.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Two names for one tenant would share one place in the ledger, and one quota.
+fn no_tenant_twice(config: &Config, report: &mut Report) {
+    let mut known = BTreeMap::new();
+    for (name, tenant) in &config.tenants {
+        let key = Key::of(["tenants", name.as_str(), "tenant_id"]);
+        if report.is_wrong(&key) {
+            continue;
+        }
+        if let Some(other) = known.insert(tenant.key(), name) {
+            let remedy = "keep one of the two; sinks that want its events differently are sinks of their own";
+            report.error(&key, format!("the same tenant as tenants.{other}"), Some(remedy.into()));
+        }
+    }
+}
+
+fn check_sink_tenants(key: &Key, sink: &Sink, names: &Names, report: &mut Report) {
+    let key = key.child("tenants");
+    let Some(tenants) = &sink.tenants else { return };
+    if tenants.is_empty() {
+        report.error(&key, "empty: the sink would get nothing", Some("leave it out for all tenants".into()));
+    }
+    let unknown: Vec<&TenantName> = tenants.iter().filter(|tenant| !names.tenants.contains(tenant.as_str())).collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let shown: Vec<String> = unknown.iter().map(|name| format!("{:?}", name.as_str())).collect();
+    let known: Vec<&str> = names.tenants.iter().map(String::as_str).collect();
+    let remedy = match unknown.iter().find_map(|name| nearest(name.as_str(), &known)) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    report.error(&key, format!("there is no tenant {}", shown.join(", ")), Some(remedy));
+}
+
+/// Two writers of one file tear each other's lines. Two connections to one receiver are allowed, and rarely meant.
+fn no_destination_twice(config: &Config, report: &mut Report) {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for (name, sink) in &config.sinks {
+        let (part, destination) = match &sink.kind {
+            Kind::File(file) => ("path", addresses::plain_path(&file.path).display().to_string()),
+            Kind::Stdout(_) => ("kind", "standard output".into()),
+            Kind::Syslog(syslog) => ("address", syslog.address.to_ascii_lowercase()),
+            Kind::Http(http) => ("url", http.url.to_string()),
+        };
+        let key = Key::of(["sinks", name.as_str(), part]);
+        if report.is_wrong(&key) {
+            continue;
+        }
+        let Some(other) = known.insert(destination, name.as_str()) else { continue };
+        match &sink.kind {
+            Kind::File(_) => {
+                let remedy = "give each its own file, or one sink both tenants";
+                report.error(&key, format!("the same file as sinks.{other}"), Some(remedy.into()));
+            }
+            Kind::Stdout(_) | Kind::Syslog(_) | Kind::Http(_) => {
+                let what = format!("the same destination as sinks.{other}: it may get events twice");
+                report.warning(&key, what, None);
+            }
+        }
+    }
+}
+
+fn no_tenant_unheard(config: &Config, report: &mut Report) {
+    for name in config.tenants.keys() {
+        if !config.sinks.is_empty() && !config.sinks.values().any(|sink| sink.takes(name)) {
+            let remedy = format!("add \"{name}\" to the `tenants` of a sink");
+            report.warning(&Key::of(["tenants", name.as_str()]), "no sink gets its events", Some(remedy));
+        }
+    }
+}
+
+fn check_level(log: &Log, report: &mut Report) {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let key = Key::of(["log", "level"]);
+    let remedy = || Some(format!("one of {}, or such as \"info,xdrelay=debug\"", LEVELS.join(", ")));
+    if log.level.trim().is_empty() || EnvFilter::try_new(&log.level).is_err() {
+        report.error(&key, "not a filter of levels", remedy());
+        return;
+    }
+    // A filter takes any word for the name of a crate: "inof" would mean that nothing is logged.
+    let strange = log.level.split(',').map(str::trim).find(|word| {
+        let word = word.to_ascii_lowercase();
+        let plain = !word.contains(['=', ':', '[']) && word.parse::<u8>().is_err();
+        plain && !LEVELS.contains(&word.as_str()) && word != "xdrelay"
+    });
+    if let Some(word) = strange {
+        match nearest(word, &LEVELS) {
+            Some(meant) => report.error(&key, "not a level", Some(format!("did you mean \"{meant}\"?"))),
+            None => report.error(&key, "not a level", remedy()),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! From the merged tree to the configuration, table by table. What is wrong in one does not keep the others from being read.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::config::key::{Key, is_bare, looks_secret};
+use crate::config::nearest::nearest;
+use crate::config::poll::{Poll, Quota};
+use crate::config::report::Report;
+use crate::config::section::{Hints, NO_SECRETS, keys_of, read};
+use crate::config::sink::{Kind, KindName, Sink};
+use crate::config::tenant::{Api, Cloud, Credential, Start, Tenant};
+use crate::config::tree::Node;
+use crate::config::{Admin, Config, Log, OnCorrupt, Outbox, Shutdown};
+use crate::format::Format;
+use crate::model::names::{SinkName, TenantName};
+use crate::transport::secret::SecretSource;
+
+/// The tables at the top.
+const TABLES: [&str; 8] = ["tenants", "poll", "quota", "outbox", "sinks", "shutdown", "admin", "log"];
+/// The keys of every sink.
+const OF_EVERY_SINK: [&str; 3] = ["kind", "format", "tenants"];
+/// Characters of a name at most: it is in every event's id and in every metric.
+const NAME_MAX: usize = 64;
+
+/// The keys outside all tables.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct General {
+    state_dir: Option<std::path::PathBuf>,
+    on_corrupt: OnCorrupt,
+}
+
+/// The keys of `[admin]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdminKeys {
+    listen: Option<String>,
+}
+
+/// The keys of `[tenants.NAME]` that are not tables themselves.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantKeys {
+    tenant_id: String,
+    client_id: String,
+    #[serde(default)]
+    api: Api,
+    #[serde(default)]
+    cloud: Cloud,
+    #[serde(default)]
+    start: Start,
+    api_url: Option<url::Url>,
+    login_url: Option<url::Url>,
+    audience: Option<String>,
+    tls_ca_file: Option<std::path::PathBuf>,
+    proxy_url: Option<url::Url>,
+}
+
+/// The configuration as far as it can be read; what cannot is in the report.
+pub(crate) fn config(mut tree: Node, report: &mut Report) -> Config {
+    let mut tables: BTreeMap<&str, Node> =
+        TABLES.iter().filter_map(|table| Some((*table, tree.take(table)?))).collect();
+    let mut table = |name: &str| tables.remove(name).unwrap_or_else(Node::empty);
+    let root = Key::root();
+    let elsewhere = |key: &str| elsewhere(key);
+    let hints = Hints { also: &TABLES, elsewhere: &elsewhere, missing: &|_| None };
+    let general: General = read(&mut tree, &root, hints, report).unwrap_or_default();
+    let common = Common::read(table("poll"), table("quota"), report);
+    Config {
+        state_dir: general.state_dir.unwrap_or_else(|| "/var/lib/xdrelay".into()),
+        on_corrupt: general.on_corrupt,
+        tenants: named(table("tenants"), "tenants", report, |node, key, report| tenant(node, key, &common, report))
+            .map(|(name, tenant)| (TenantName::new(name), tenant))
+            .collect(),
+        sinks: named(table("sinks"), "sinks", report, sink).map(|(name, sink)| (SinkName::new(name), sink)).collect(),
+        outbox: section::<Outbox>(table("outbox"), "outbox", report),
+        shutdown: section::<Shutdown>(table("shutdown"), "shutdown", report),
+        admin: admin(section::<AdminKeys>(table("admin"), "admin", report), report),
+        log: section::<Log>(table("log"), "log", report),
+    }
+}
+
+/// A table at the top whose keys all have defaults.
+fn section<T: for<'de> Deserialize<'de> + Default>(mut node: Node, name: &str, report: &mut Report) -> T {
+    let hints = Hints { elsewhere: &elsewhere, ..Hints::NONE };
+    read(&mut node, &Key::of([name]), hints, report).unwrap_or_default()
+}
+
+/// The tables of `[tenants]` or `[sinks]`, by name.
+fn named<T>(
+    node: Node,
+    table: &str,
+    report: &mut Report,
+    read: impl Fn(Node, &Key, &mut Report) -> Option<T>,
+) -> impl Iterator<Item = (String, T)> {
+    let around = Key::of([table]);
+    let Node::Table(entries) = node else {
+        report.error(&around, "not a table", Some(format!("write [{table}.NAME]")));
+        return Vec::new().into_iter();
+    };
+    let mut found = Vec::new();
+    for (name, node) in entries {
+        let key = around.child(&name);
+        if node.table().is_none() {
+            let hint = match matches!(node, Node::List(_)) {
+                true => format!("write [{key}] with single brackets"),
+                false => format!("a name stands between: [{table}.NAME]"),
+            };
+            report.error(&key, "not a table", Some(hint));
+            continue;
+        }
+        check_name(&name, &key, report);
+        found.extend(read(node, &key, report).map(|value| (name, value)));
+    }
+    found.into_iter()
+}
+
+fn check_name(name: &str, key: &Key, report: &mut Report) {
+    let plain = is_bare(name) && name.bytes().all(|byte| !byte.is_ascii_uppercase());
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if !plain || !begins || name.contains("__") || name.ends_with('_') || NAME_MAX < name.len() {
+        let remedy = format!(
+            "a to z, 0 to 9, - and _, the first a letter or digit, no two _ together and none at the end, {NAME_MAX} in all: \
+             environment variables name it too"
+        );
+        report.error(key, "not a name", Some(remedy));
+    }
+}
+
+/// `[poll]` and `[quota]`: defaults for every tenant.
+struct Common {
+    poll: Node,
+    quota: Node,
+}
+
+impl Common {
+    fn read(mut poll: Node, mut quota: Node, report: &mut Report) -> Self {
+        own::<Poll>(&mut poll, &Key::of(["poll"]), report);
+        own::<Quota>(&mut quota, &Key::of(["quota"]), report);
+        Self { poll, quota }
+    }
+}
+
+/// Takes what is wrong out of a table of defaults or overrides.
+fn own<T: for<'de> Deserialize<'de>>(node: &mut Node, key: &Key, report: &mut Report) {
+    let hints = Hints { elsewhere: &elsewhere, ..Hints::NONE };
+    if read::<T>(node, key, hints, report).is_none() {
+        *node = Node::empty();
+    }
+}
+
+fn tenant(mut node: Node, key: &Key, common: &Common, report: &mut Report) -> Option<Tenant> {
+    let mut take = |part: &str| node.take(part);
+    let (credential, poll, quota) = (take("credential"), take("poll"), take("quota"));
+    let (mut poll, mut quota) = (poll.unwrap_or_else(Node::empty), quota.unwrap_or_else(Node::empty));
+    own::<Poll>(&mut poll, &key.child("poll"), report);
+    own::<Quota>(&mut quota, &key.child("quota"), report);
+    let hints = Hints {
+        also: &["credential", "poll", "quota"],
+        elsewhere: &|name| tenant_elsewhere(name, key),
+        missing: &tenant_missing,
+    };
+    let keys: Option<TenantKeys> = read(&mut node, key, hints, report);
+    let credential = match credential {
+        Some(node) => credential_of(node, &key.child("credential"), report),
+        None => {
+            report.missing(&key.child("credential"), Some(format!("such as {CREDENTIAL}")));
+            None
+        }
+    };
+    let keys = keys?;
+    if keys.api == Api::Graph {
+        report.error(&key.child("api"), "\"graph\" is not built yet", Some("use \"defender\"".into()));
+    }
+    let mut poll = common.poll.overlaid(&poll);
+    if let Some(table) = poll.table_mut() {
+        table.entry("page_size".into()).or_insert(Node::Whole(keys.api.page_size_max().into()));
+    }
+    Some(Tenant {
+        tenant_id: keys.tenant_id,
+        client_id: keys.client_id,
+        api: keys.api,
+        cloud: keys.cloud,
+        start: keys.start,
+        api_url: keys.api_url,
+        login_url: keys.login_url,
+        audience: keys.audience,
+        tls_ca_file: keys.tls_ca_file,
+        proxy_url: keys.proxy_url,
+        // Where it is missing or wrong, that is in the report, and the rest is checked all the same.
+        credential: credential.unwrap_or_else(|| Credential::ClientSecret(SecretSource::default())),
+        // Both layers were read alone before, and what was wrong in them is gone.
+        poll: Poll::deserialize(&poll).unwrap_or_default(),
+        quota: Quota::deserialize(&common.quota.overlaid(&quota)).unwrap_or_default(),
+    })
+}
+
+/// The kinds of credentials, those that come later among them.
+const CREDENTIAL_KINDS: [&str; 4] = ["client_secret", "certificate", "workload_identity", "managed_identity"];
+const CREDENTIAL: &str = "credential = { kind = \"client_secret\", file = \"/run/credentials/xdrelay.service/NAME\" }";
+
+fn credential_of(mut node: Node, key: &Key, report: &mut Report) -> Option<Credential> {
+    if node.table().is_none() {
+        report.error(key, "not a table", Some(format!("such as {CREDENTIAL}; the secret itself stands in that file")));
+        return None;
+    }
+    let kind_key = key.child("kind");
+    let kind = match node.take("kind") {
+        Some(kind) => kind,
+        None => {
+            report.missing(&kind_key, Some(format!("one of {}", CREDENTIAL_KINDS.join(", "))));
+            Node::Text("client_secret".into())
+        }
+    };
+    match kind.text() {
+        Some("client_secret") => {}
+        Some(known @ ("certificate" | "workload_identity" | "managed_identity")) => {
+            report.error(&kind_key, format!("\"{known}\" is not built yet"), Some("use \"client_secret\"".into()));
+            return None;
+        }
+        word => {
+            let meant = word.and_then(|word| nearest(word, &CREDENTIAL_KINDS));
+            let meant = meant.map(|word| format!("did you mean \"{word}\"?"));
+            let known = || format!("one of {}", CREDENTIAL_KINDS.join(", "));
+            report.error(&kind_key, "no kind of credential", Some(meant.unwrap_or_else(known)));
+        }
+    }
+    let elsewhere = |name: &str| looks_secret(name).then(|| format!("{NO_SECRETS}: {CREDENTIAL}"));
+    let hints = Hints { also: &["kind"], elsewhere: &elsewhere, ..Hints::NONE };
+    read::<SecretSource>(&mut node, key, hints, report).map(Credential::ClientSecret)
+}
+
+fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
+    let mut common = Node::empty();
+    for part in OF_EVERY_SINK {
+        if let (Some(value), Some(table)) = (node.take(part), common.table_mut()) {
+            table.insert(part.into(), value);
+        }
+    }
+    let missing = |_: &str| Some("one of file, stdout, syslog, http".into());
+    let common: CommonSinkKeys = read(&mut common, key, Hints { missing: &missing, ..Hints::NONE }, report)?;
+    let kind = match common.kind {
+        KindName::File => sink_kind(node, key, common.kind, report).map(Kind::File),
+        KindName::Stdout => sink_kind(node, key, common.kind, report).map(Kind::Stdout),
+        KindName::Syslog => sink_kind(node, key, common.kind, report).map(Kind::Syslog),
+        KindName::Http => sink_kind(node, key, common.kind, report).map(Kind::Http),
+    };
+    Some(Sink { kind: kind?, format: common.format, tenants: common.tenants })
+}
+
+/// The keys of every sink.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommonSinkKeys {
+    kind: KindName,
+    #[serde(default)]
+    format: Format,
+    tenants: Option<Vec<TenantName>>,
+}
+
+fn sink_kind<T: for<'de> Deserialize<'de>>(
+    mut node: Node,
+    key: &Key,
+    kind: KindName,
+    report: &mut Report,
+) -> Option<T> {
+    let elsewhere = |name: &str| {
+        if kind == KindName::Http && looks_secret(name) {
+            return Some(format!(
+                "{NO_SECRETS}: auth = {{ kind = \"bearer\", token = {{ file = \"/run/secrets/NAME\" }} }}"
+            ));
+        }
+        let other = KindName::ALL.into_iter().find(|other| other.keys().contains(&name))?;
+        Some(format!("it is a key of a sink of kind \"{}\", this one is \"{}\"", other.as_str(), kind.as_str()))
+    };
+    let missing = |name: &str| match name {
+        "path" => Some("such as path = \"/var/log/xdrelay/incidents.ndjson\"".into()),
+        "address" => Some("such as address = \"tls://siem.example.net:6514\"".into()),
+        "kind" => Some("one of bearer, basic, header".into()),
+        "url" => Some("such as url = \"https://siem.example.net/ingest\"".into()),
+        _ => None,
+    };
+    read(&mut node, key, Hints { also: &OF_EVERY_SINK, elsewhere: &elsewhere, missing: &missing }, report)
+}
+
+fn admin(keys: AdminKeys, report: &mut Report) -> Option<Admin> {
+    let key = Key::of(["admin", "listen"]);
+    let listen = keys.listen?;
+    match listen.parse() {
+        Ok(listen) => Some(Admin { listen }),
+        Err(_) => {
+            let remedy = "such as \"127.0.0.1:9464\" or \"[::1]:9464\"";
+            report.error(&key, "not an IP address with a port", Some(remedy.into()));
+            None
+        }
+    }
+}
+
+/// Where a key that is unknown here belongs.
+fn elsewhere(key: &str) -> Option<String> {
+    let belongs = |table: &str| Some(format!("it belongs in [{table}]"));
+    match key {
+        _ if keys_of::<General>().contains(&key) => Some("it belongs at the top, before the first [table]".into()),
+        _ if keys_of::<Poll>().contains(&key) => belongs("poll"),
+        _ if keys_of::<Quota>().contains(&key) => belongs("quota"),
+        _ if keys_of::<TenantKeys>().contains(&key) || key == "credential" => belongs("tenants.NAME"),
+        _ if keys_of::<Outbox>().contains(&key) => belongs("outbox"),
+        _ if keys_of::<Shutdown>().contains(&key) => belongs("shutdown"),
+        _ if keys_of::<AdminKeys>().contains(&key) => belongs("admin"),
+        _ if key == "level" => belongs("log"),
+        _ => None,
+    }
+}
+
+fn tenant_elsewhere(name: &str, tenant: &Key) -> Option<String> {
+    match name {
+        _ if keys_of::<Poll>().contains(&name) => Some(format!("it belongs in [{tenant}.poll]")),
+        _ if keys_of::<Quota>().contains(&name) => Some(format!("it belongs in [{tenant}.quota]")),
+        _ if looks_secret(name) => Some(format!("{NO_SECRETS}: {CREDENTIAL}")),
+        _ => elsewhere(name),
+    }
+}
+
+fn tenant_missing(name: &str) -> Option<String> {
+    match name {
+        "tenant_id" => Some("the Directory (tenant) ID that the Entra admin center shows".into()),
+        "client_id" => Some("the Application (client) ID of the app registration in Entra".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! Whether what the configuration names is there: secrets, certificates, directories. Reads and looks; makes and changes
+//! nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use crate::config::Config;
+use crate::config::key::Key;
+use crate::config::report::Report;
+use crate::config::sink::Kind;
+use crate::config::tenant::{Credential, Start, Tenant};
+use crate::model::timestamp::Timestamp;
+use crate::sink::http::Auth;
+use crate::transport::secret::{SecretError, SecretSource};
+use crate::transport::tls;
+
+/// Looks at everything that is named.
+pub(crate) fn check(config: &Config, env: &BTreeMap<String, String>, report: &mut Report) {
+    state_dir(&config.state_dir, report);
+    for (name, tenant) in &config.tenants {
+        of_tenant(&Key::of(["tenants", name.as_str()]), tenant, env, report);
+    }
+    for (name, sink) in &config.sinks {
+        let key = Key::of(["sinks", name.as_str()]);
+        match &sink.kind {
+            Kind::File(file) => file_sink(&key.child("path"), &file.path, report),
+            Kind::Stdout(_) => {}
+            Kind::Syslog(syslog) => certificates(&key.child("tls"), &syslog.tls, report),
+            Kind::Http(http) => {
+                certificates(&key.child("tls"), &http.tls, report);
+                let auth = key.child("auth");
+                match &http.auth {
+                    None => {}
+                    Some(Auth::Bearer { token }) => secret(&auth.child("token"), token, env, report),
+                    Some(Auth::Basic { password, .. }) => secret(&auth.child("password"), password, env, report),
+                    Some(Auth::Header { value, .. }) => secret(&auth.child("value"), value, env, report),
+                }
+            }
+        }
+    }
+}
+
+fn of_tenant(key: &Key, tenant: &Tenant, env: &BTreeMap<String, String>, report: &mut Report) {
+    match &tenant.credential {
+        Credential::ClientSecret(source) => secret(&key.child("credential"), source, env, report),
+    }
+    if let Some(path) = &tenant.tls_ca_file {
+        authorities(&key.child("tls_ca_file"), path, report);
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if let Start::At(time) = tenant.start
+        && Timestamp::from_seconds(now) < time
+    {
+        report.error(
+            &key.child("start"),
+            "this time is yet to come",
+            Some("\"now\" begins with what changes next".into()),
+        );
+    }
+}
+
+/// Nothing that is pasted into the wrong place is shown: a path only where it begins with a slash, a name only where it is
+/// one of a variable.
+fn secret(key: &Key, source: &SecretSource, env: &BTreeMap<String, String>, report: &mut Report) {
+    let nothing = *source == SecretSource::default();
+    if report.is_wrong(key) || (nothing && report.is_wrong(&key.child("kind"))) {
+        return;
+    }
+    let (file, variable) = (key.child("file"), key.child("env"));
+    match (&source.file, &source.env) {
+        (Some(path), None) => secret_file(&file, path, source, report),
+        (None, Some(name)) if !is_variable(name) => {
+            let remedy = "the name stands here and the secret in the variable, such as env = \"CONTOSO_SECRET\"";
+            report.error(&variable, "not the name of an environment variable", Some(remedy.into()));
+        }
+        (None, Some(name)) => match env.get(name) {
+            Some(value) if value.trim_end_matches(['\r', '\n']).is_empty() => {
+                report.error(&variable, format!("the environment variable {name} is empty"), None);
+            }
+            Some(_) => {}
+            None => {
+                let remedy =
+                    "set it where xdrelay is started (systemd: EnvironmentFile=; containers: the secret's env)";
+                report.error(&variable, format!("the environment variable {name} is not set"), Some(remedy.into()));
+            }
+        },
+        (None, None) => {
+            report.missing(&file, Some("either file = \"…\" or env = \"…\" says where the secret is".into()));
+        }
+        (Some(_), Some(_)) => {
+            report.error(key, "both `file` and `env`", Some("a secret is in one place: take one out".into()));
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    plain && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+fn secret_file(key: &Key, path: &Path, source: &SecretSource, report: &mut Report) {
+    let (shown, remedy) = match path.is_absolute() {
+        true => (
+            format!("the file {}", path.display()),
+            "it has to be there and readable for the user that xdrelay runs as",
+        ),
+        false => (
+            "the file".to_owned(),
+            "what stands here is not shown, since it does not begin with a slash: should it be the secret itself, put that \
+             into a file and the file's path here",
+        ),
+    };
+    match source.read() {
+        Ok(_) => {}
+        Err(SecretError::Empty(_)) => {
+            report.error(key, format!("{shown} is empty"), Some("write the secret into it".into()));
+        }
+        Err(SecretError::File { why, .. }) => {
+            report.error(key, format!("{shown} cannot be read: {why}"), Some(remedy.into()));
+        }
+        Err(SecretError::Env(_) | SecretError::Unclear) => report.error(key, "names no secret", None),
+    }
+    if path.is_file() && source.readable_by_everybody().is_some() {
+        report.warning(key, format!("everybody can read {shown}"), Some("chmod 0400, or 0440 with a group".into()));
+    }
+}
+
+fn authorities(key: &Key, path: &Path, report: &mut Report) {
+    let setting = tls::Config { ca_file: Some(path.to_owned()), ..tls::Config::default() };
+    if let Err(error) = setting.client(None) {
+        report.error(key, error.to_string(), Some("a file of PEM certificates (-----BEGIN CERTIFICATE-----)".into()));
+    }
+}
+
+fn certificates(key: &Key, setting: &tls::Config, report: &mut Report) {
+    if let Some(path) = &setting.ca_file {
+        authorities(&key.child("ca_file"), path, report);
+    }
+    let own = match (&setting.certificate, &setting.private_key) {
+        (None, None) => return,
+        (Some(_), None) => key.child("private_key"),
+        (None, Some(_)) => key.child("certificate"),
+        (Some(_), Some(_)) => key.child("certificate"),
+    };
+    let setting = tls::Config { ca_file: None, ..setting.clone() };
+    if let Err(error) = setting.client(None) {
+        let remedy = "PEM files of a certificate with its chain and of its unencrypted key";
+        report.error(&own, error.to_string(), Some(remedy.into()));
+    }
+}
+
+fn state_dir(path: &Path, report: &mut Report) {
+    let key = Key::of(["state_dir"]);
+    let shown = path.display();
+    let remedy = || {
+        let text = format!(
+            "make it for the user that xdrelay runs as (systemd: StateDirectory=xdrelay): install -d -m 0700 -o xdrelay {shown}"
+        );
+        Some(text)
+    };
+    if path.as_os_str().is_empty() {
+        report.error(&key, "empty", Some("such as \"/var/lib/xdrelay\"".into()));
+    } else if path.is_dir() {
+        if !may_write(path) {
+            report.error(&key, format!("the directory {shown} cannot be written to"), remedy());
+        }
+    } else if path.exists() {
+        report.error(&key, format!("{shown} is not a directory"), Some("name a directory of its own".into()));
+    } else {
+        let around = existing(path);
+        if !around.is_dir() || !may_write(&around) {
+            let what = format!("the directory {shown} is not there and cannot be made in {}", around.display());
+            report.error(&key, what, remedy());
+        }
+    }
+}
+
+fn file_sink(key: &Key, path: &Path, report: &mut Report) {
+    let around = parent(path);
+    let shown = path.display();
+    if path.as_os_str().is_empty() || path.is_dir() {
+        report.error(key, format!("{shown} is a directory"), Some("name a file in it".into()));
+    } else if !around.is_dir() {
+        let what = format!("there is no directory {}", around.display());
+        report.error(
+            key,
+            what,
+            Some("make it for the user that xdrelay runs as (systemd: LogsDirectory=xdrelay)".into()),
+        );
+    } else if !may_write(&around) || (path.exists() && !may_write(path)) {
+        let remedy = "give the user that xdrelay runs as the right to write there";
+        report.error(key, format!("{shown} cannot be written"), Some(remedy.into()));
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(around) if !around.as_os_str().is_empty() => around.to_owned(),
+        Some(_) | None => ".".into(),
+    }
+}
+
+/// The nearest directory around a path that is there.
+fn existing(path: &Path) -> PathBuf {
+    let mut around = parent(path);
+    while !around.exists() && around.parent().is_some() {
+        around = parent(&around);
+    }
+    around
+}
+
+/// By the rights of the user that we are.
+fn may_write(path: &Path) -> bool {
+    let access = if path.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+    accessat(CWD, path, access, AtFlags::EACCESS).is_ok()
+}

@@ -1,0 +1,163 @@
+//! The keys of `[tenants.NAME]`: whom to ask, as whom, and from when on. Asks nobody.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+use crate::config::poll::{Poll, Quota};
+use crate::model::names::TenantKey;
+use crate::model::timestamp::Timestamp;
+use crate::model::units::Span;
+use crate::transport::secret::SecretSource;
+
+/// A tenant of Microsoft that is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tenant {
+    /// Its GUID, or one of its domains.
+    pub tenant_id: String,
+    /// The GUID of the app registration.
+    pub client_id: String,
+    /// The API that is asked.
+    pub api: Api,
+    /// Where the tenant lives.
+    pub cloud: Cloud,
+    /// From when on incidents are taken at the first run.
+    pub start: Start,
+    /// The API's base instead of the one of `cloud`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<Url>,
+    /// The token endpoint's base instead of the one of `cloud`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<Url>,
+    /// Whom the token is for, instead of the one of `cloud`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// An authority trusted beside the others: that of a proxy which opens TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca_file: Option<PathBuf>,
+    /// A proxy; left out: the environment's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<Url>,
+    /// How we prove who we are.
+    pub credential: Credential,
+    /// How it is read: `[tenants.NAME.poll]` over `[poll]` over the defaults.
+    pub poll: Poll,
+    /// How often it is asked: `[tenants.NAME.quota]` over `[quota]` over the defaults.
+    pub quota: Quota,
+}
+
+impl Tenant {
+    /// What the store calls it.
+    pub fn key(&self) -> TenantKey {
+        TenantKey::of(self.cloud.as_str(), &self.tenant_id)
+    }
+}
+
+/// How we prove who we are. The secret itself is never here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Credential {
+    /// A secret that Entra made for the app registration.
+    ClientSecret(SecretSource),
+}
+
+/// The API that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// `/api/incidents` of Microsoft Defender XDR.
+    #[default]
+    Defender,
+    /// `/v1.0/security/incidents` of Microsoft Graph.
+    Graph,
+}
+
+impl Api {
+    /// Incidents on one page at most.
+    pub const fn page_size_max(self) -> u32 {
+        match self {
+            Self::Defender => 100,
+            Self::Graph => 50,
+        }
+    }
+}
+
+/// Where a tenant lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cloud {
+    /// Everywhere else.
+    #[default]
+    Global,
+    /// US Government Community Cloud.
+    Gcc,
+    /// The same, high.
+    GccHigh,
+    /// US Department of Defense.
+    Dod,
+}
+
+impl Cloud {
+    /// Its name in the configuration and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Gcc => "gcc",
+            Self::GccHigh => "gcc_high",
+            Self::Dod => "dod",
+        }
+    }
+}
+
+/// From when on incidents are taken at the first run; later runs go on where the last one ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// What changes from now on.
+    #[default]
+    Now,
+    /// And what changed so long before.
+    Back(Duration),
+    /// What changed since.
+    At(Timestamp),
+}
+
+impl FromStr for Start {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse::<Span>(), text.parse::<Timestamp>()) {
+            ("now", _, _) => Ok(Self::Now),
+            (_, Ok(span), _) => Ok(Self::Back(span.0)),
+            (_, _, Ok(time)) => Ok(Self::At(time)),
+            (_, Err(_), Err(_)) => Err(format!(
+                "{text:?} is neither \"now\", nor a look-back such as \"7d\", nor a time such as \"2026-11-21T10:00:00Z\""
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => f.write_str("now"),
+            Self::Back(span) => Span(*span).fmt(f),
+            Self::At(time) => time.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Start {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
