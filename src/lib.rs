@@ -3,6 +3,12 @@
 //! The modules in layer order; an import may only point down this list (`tests/tidy.rs` checks it). `api`, `store` and
 //! `sink` never import each other. The path of one incident through them is in `ARCHITECTURE.md`.
 
+pub mod cli;
+
+pub mod run;
+
+pub mod admin;
+
 pub mod config;
 
 pub mod api;

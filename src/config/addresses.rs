@@ -7,9 +7,9 @@ use url::{Host, Url};
 
 use crate::config::key::{Key, looks_secret};
 use crate::config::report::Report;
-use crate::config::sink::Kind;
 use crate::config::tenant::Tenant;
 use crate::sink;
+use crate::sink::Config as Kind;
 use crate::transport::http::is_loopback;
 use crate::transport::tls;
 

@@ -4,10 +4,10 @@ use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::poll::{Interval, Poll, Quota};
 use crate::config::report::Report;
-use crate::config::sink::Kind;
 use crate::config::tenant::Tenant;
 use crate::core::quota::LIMIT_MIN;
 use crate::model::units::{Size, Span};
+use crate::sink::Config as Kind;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;

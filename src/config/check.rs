@@ -7,12 +7,13 @@ use tracing_subscriber::EnvFilter;
 use crate::config::key::Key;
 use crate::config::nearest::nearest;
 use crate::config::report::Report;
-use crate::config::sink::{Kind, Sink};
+use crate::config::sink::Sink;
 use crate::config::tenant::{Start, Tenant};
 use crate::config::tree::Node;
 use crate::config::{Config, Log, addresses, bounds};
 use crate::model::names::TenantName;
 use crate::model::units::Span;
+use crate::sink::Config as Kind;
 
 /// Microsoft keeps incidents so long; nothing older can be asked for.
 const KEPT: Span = Span::seconds(180 * 24 * 3600);

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::api::Cloud;
 use crate::config::key::{Key, is_bare, looks_secret};
 use crate::config::nearest::nearest;
 use crate::config::poll::{Poll, Quota};
 use crate::config::report::Report;
 use crate::config::section::{Hints, NO_SECRETS, keys_of, read};
-use crate::config::sink::{Kind, KindName, Sink};
-use crate::config::tenant::{Api, Cloud, Credential, Start, Tenant};
+use crate::config::sink::{KindName, Sink};
+use crate::config::tenant::{Api, Credential, Start, Tenant};
 use crate::config::tree::Node;
 use crate::config::{Admin, Config, Log, OnCorrupt, Outbox, Shutdown};
 use crate::format::Format;
 use crate::model::names::{SinkName, TenantName};
+use crate::sink::Config as Kind;
 use crate::transport::secret::SecretSource;
 
 /// The tables at the top.

@@ -5,7 +5,8 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use crate::config::Config;
-use crate::config::sink::{Kind, Sink};
+use crate::config::sink::Sink;
+use crate::sink::Config as Kind;
 
 const MASK: &str = "***";
 

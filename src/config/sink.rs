@@ -10,7 +10,7 @@ use crate::sink;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sink {
     /// Its kind, with the keys of that kind.
-    pub kind: Kind,
+    pub kind: sink::Config,
     /// How events are written.
     pub format: Format,
     /// The tenants whose events it gets; none: all.
@@ -22,20 +22,6 @@ impl Sink {
     pub fn takes(&self, tenant: &TenantName) -> bool {
         self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
     }
-}
-
-/// The kinds of sinks. Adding one: a variant, its arm below, its file in `sink/`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Kind {
-    /// A file.
-    File(sink::file::Config),
-    /// Standard output.
-    Stdout(sink::stdout::Config),
-    /// A syslog receiver.
-    Syslog(sink::syslog::Config),
-    /// An HTTP endpoint.
-    Http(sink::http::Config),
 }
 
 /// The word of the key `kind`.

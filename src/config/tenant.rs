@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use crate::api::Cloud;
 use crate::config::poll::{Poll, Quota};
 use crate::model::names::TenantKey;
 use crate::model::timestamp::Timestamp;
@@ -82,33 +83,6 @@ impl Api {
         match self {
             Self::Defender => 100,
             Self::Graph => 50,
-        }
-    }
-}
-
-/// Where a tenant lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cloud {
-    /// Everywhere else.
-    #[default]
-    Global,
-    /// US Government Community Cloud.
-    Gcc,
-    /// The same, high.
-    GccHigh,
-    /// US Department of Defense.
-    Dod,
-}
-
-impl Cloud {
-    /// Its name in the configuration and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Global => "global",
-            Self::Gcc => "gcc",
-            Self::GccHigh => "gcc_high",
-            Self::Dod => "dod",
         }
     }
 }

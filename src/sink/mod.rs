@@ -72,7 +72,8 @@ impl From<String> for OpenError {
 }
 
 /// What `[sinks.NAME]` says, by its `kind`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Config {
     /// `kind = "file"`
     File(file::Config),

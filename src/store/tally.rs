@@ -57,6 +57,22 @@ pub enum Room {
     Closed(StoreError),
 }
 
+impl Room {
+    /// Why the store takes nothing at the moment, for people; none where it does.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Enough => None,
+            Self::OutboxFull { bytes } => Some(format!(
+                "the outbox has reached outbox.max_size with {bytes} bytes; a sink is far behind, see `xdrelay status`"
+            )),
+            Self::DiskFull { free } => Some(format!(
+                "only {free} bytes are free on the disk of the state directory, less than outbox.min_free; free some"
+            )),
+            Self::Closed(error) => Some(error.to_string()),
+        }
+    }
+}
+
 pub(crate) fn tally(shared: &Shared) -> Result<Tally, StoreError> {
     let gauges = shared.gauges();
     let newest = *shared.newest.borrow();

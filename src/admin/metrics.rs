@@ -1,0 +1,249 @@
+//! The metrics of `/metrics`, with the names that dashboards rely on. Counts what it is told; a scrape fills in the rest.
+
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::admin::board::Status;
+use crate::model::event::Kind;
+use crate::model::names::{SinkName, TenantName};
+use crate::model::timestamp::Timestamp;
+use crate::store::tally::Tally;
+
+/// From a second, which a quiet tail takes, to a day, which an outage takes.
+const BUCKETS: [f64; 13] = [1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
+
+type Gauges<L> = Family<L, Gauge<f64, AtomicU64>>;
+type Histograms<L> = Family<L, Histogram, Buckets>;
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    source_lag: Gauges<ByTenant>,
+    freshness: Histograms<ByTenant>,
+    delivery: Histograms<ByTenantAndSink>,
+    events: Family<ByTenantAndKind, Counter>,
+    delivered: Family<BySink, Counter>,
+    refused: Family<BySink, Counter>,
+    outbox_events: Gauges<BySink>,
+    outbox_oldest: Gauges<BySink>,
+    api_calls: Family<ByCall, Counter>,
+    quota_remaining: Gauges<ByQuota>,
+    clock_skew: Gauges<ByTenant>,
+    token_expires: Gauges<ByTenant>,
+}
+
+#[derive(Debug, Clone)]
+struct Buckets;
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(BUCKETS)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTenant {
+    tenant: Label<TenantName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySink {
+    sink: Label<SinkName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTenantAndSink {
+    tenant: Label<TenantName>,
+    sink: Label<SinkName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTenantAndKind {
+    tenant: Label<TenantName>,
+    kind: Label<Kind>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCall {
+    tenant: Label<TenantName>,
+    endpoint: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByQuota {
+    tenant: Label<TenantName>,
+    endpoint: &'static str,
+    window: &'static str,
+}
+
+/// A name of ours as the value of a label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Label<T>(T);
+
+impl<T: std::fmt::Display> EncodeLabelValue for Label<T> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        write!(encoder, "{}", self.0)
+    }
+}
+
+impl Metrics {
+    /// Metrics with nothing counted.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("xdrelay"),
+            source_lag: Family::default(),
+            freshness: Family::new_with_constructor(Buckets),
+            delivery: Family::new_with_constructor(Buckets),
+            events: Family::default(),
+            delivered: Family::default(),
+            refused: Family::default(),
+            outbox_events: Family::default(),
+            outbox_oldest: Family::default(),
+            api_calls: Family::default(),
+            quota_remaining: Family::default(),
+            clock_skew: Family::default(),
+            token_expires: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("source_lag_seconds", "Now less the start of the last complete sweep", self.source_lag.clone());
+        r.register("freshness_seconds", "From lastUpdateTime to committed", self.freshness.clone());
+        r.register("delivery_seconds", "From lastUpdateTime to acknowledged", self.delivery.clone());
+        r.register("events", "Events taken in", self.events.clone());
+        r.register("delivered", "Events acknowledged", self.delivered.clone());
+        r.register("refused", "Events refused for good", self.refused.clone());
+        r.register("outbox_events", "Events that wait", self.outbox_events.clone());
+        r.register("outbox_oldest_seconds", "Age of the oldest event that waits", self.outbox_oldest.clone());
+        r.register("api_calls", "Calls of the source", self.api_calls.clone());
+        r.register("quota_remaining", "Calls that may go at once", self.quota_remaining.clone());
+        r.register("clock_skew_seconds", "Our clock less the source's", self.clock_skew.clone());
+        r.register("token_expires_seconds", "Until the token ends", self.token_expires.clone());
+    }
+
+    /// An event has been committed.
+    pub fn committed(&self, tenant: &TenantName, kind: Kind, last_update: Option<Timestamp>) {
+        self.events.get_or_create(&ByTenantAndKind { tenant: Label(tenant.clone()), kind: Label(kind) }).inc();
+        if let Some(age) = last_update.map(age) {
+            self.freshness.get_or_create(&ByTenant { tenant: Label(tenant.clone()) }).observe(age.as_secs_f64());
+        }
+    }
+
+    /// A sink has acknowledged an event.
+    pub fn acknowledged(&self, sink: &SinkName, tenant: &TenantName, last_update: Option<Timestamp>) {
+        self.delivered.get_or_create(&BySink { sink: Label(sink.clone()) }).inc();
+        if let Some(age) = last_update.map(age) {
+            let labels = ByTenantAndSink { tenant: Label(tenant.clone()), sink: Label(sink.clone()) };
+            self.delivery.get_or_create(&labels).observe(age.as_secs_f64());
+        }
+    }
+
+    /// A sink has refused events for good.
+    pub fn refused(&self, sink: &SinkName, count: u64) {
+        self.refused.get_or_create(&BySink { sink: Label(sink.clone()) }).inc_by(count);
+    }
+
+    /// A call of the source has been answered.
+    pub fn called(&self, tenant: &TenantName, endpoint: &'static str, outcome: &'static str) {
+        self.api_calls.get_or_create(&ByCall { tenant: Label(tenant.clone()), endpoint, outcome }).inc();
+    }
+
+    /// The text of a scrape, in OpenMetrics format.
+    pub fn scrape(&self, status: &Status, tally: Option<&Tally>) -> String {
+        self.fill_in(status, tally);
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(std::fmt::Error) => "# EOF\n".into(),
+        }
+    }
+
+    fn fill_in(&self, status: &Status, tally: Option<&Tally>) {
+        for (name, tenant) in &status.tenants {
+            let by_tenant = ByTenant { tenant: Label(name.clone()) };
+            let set = |family: &Gauges<ByTenant>, value: Option<f64>| {
+                if let Some(value) = value {
+                    family.get_or_create(&by_tenant).set(value);
+                }
+            };
+            set(&self.source_lag, tenant.lag_seconds);
+            set(&self.clock_skew, tenant.clock_skew_seconds);
+            set(&self.token_expires, tenant.token_expires_seconds);
+            let quotas = [("list", "minute"), ("list", "hour"), ("get", "minute"), ("get", "hour")];
+            for ((endpoint, window), remaining) in quotas.into_iter().zip(tenant.quota_remaining) {
+                let labels = ByQuota { tenant: Label(name.clone()), endpoint, window };
+                self.quota_remaining.get_or_create(&labels).set(f64::from(remaining));
+            }
+        }
+        for (name, behind) in tally.map(|tally| &tally.sinks).into_iter().flatten() {
+            let by_sink = BySink { sink: Label(name.clone()) };
+            self.outbox_events.get_or_create(&by_sink).set(behind.events as f64);
+            let oldest = behind.oldest.map_or(0.0, |oldest| age(oldest).as_secs_f64());
+            self.outbox_oldest.get_or_create(&by_sink).set(oldest);
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How long ago a time was on our wall clock; for people and plots only.
+pub fn age(time: Timestamp) -> Duration {
+    wall_clock().since(time)
+}
+
+/// Our wall clock in the source's units. No decision rests on it.
+pub fn wall_clock() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_ticks(u64::try_from(since_epoch.as_nanos() / 100).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_that_dashboards_rely_on() {
+        let metrics = Metrics::new();
+        let (tenant, sink) = (TenantName::new("contoso"), SinkName::new("siem"));
+        metrics.committed(&tenant, Kind::Created, Some(Timestamp::from_seconds(1)));
+        metrics.acknowledged(&sink, &tenant, Some(Timestamp::from_seconds(1)));
+        metrics.refused(&sink, 2);
+        metrics.called(&tenant, "list", "ok");
+        let mut status = Status::default();
+        let lag = Some(61.5);
+        status.tenants.entry(tenant).or_default().lag_seconds = lag;
+        let tally = Tally { sinks: [(sink, crate::store::tally::Behind::default())].into(), ..Tally::default() };
+        let text = metrics.scrape(&status, Some(&tally));
+        for line in [
+            "xdrelay_source_lag_seconds{tenant=\"contoso\"} 61.5",
+            "xdrelay_freshness_seconds_count{tenant=\"contoso\"} 1",
+            "xdrelay_delivery_seconds_count{tenant=\"contoso\",sink=\"siem\"} 1",
+            "xdrelay_events_total{tenant=\"contoso\",kind=\"created\"} 1",
+            "xdrelay_delivered_total{sink=\"siem\"} 1",
+            "xdrelay_refused_total{sink=\"siem\"} 2",
+            "xdrelay_outbox_events{sink=\"siem\"} 0",
+            "xdrelay_outbox_oldest_seconds{sink=\"siem\"} 0",
+            "xdrelay_api_calls_total{tenant=\"contoso\",endpoint=\"list\",outcome=\"ok\"} 1",
+            "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"get\",window=\"hour\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The admin endpoints over HTTP, on a TCP address and on the Unix socket in the state directory. Read-only.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path as UrlPath, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::board::{Board, Status};
+use crate::admin::metrics::Metrics;
+use crate::model::names::{IncidentId, TenantName};
+use crate::model::page::FetchError;
+use crate::store::Store;
+
+/// The name of the Unix socket in the state directory.
+pub const SOCKET: &str = "control.sock";
+
+/// What the endpoints read.
+#[derive(Clone)]
+pub struct Eyes {
+    /// What the loops say.
+    pub board: Arc<Board>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The store.
+    pub store: Store,
+    /// Where single incidents are asked for.
+    pub asks: mpsc::Sender<Ask>,
+}
+
+/// Somebody wants one incident, through the quota.
+#[derive(Debug)]
+pub struct Ask {
+    /// Of which tenant; none where there is only one.
+    pub tenant: Option<TenantName>,
+    /// Which.
+    pub id: IncidentId,
+    /// The incident as it came, or why not.
+    pub answer: oneshot::Sender<Result<String, AskError>>,
+}
+
+/// Why somebody does not get an incident.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// No such tenant, or none was named and there are several.
+    #[error("{0}")]
+    Tenant(String),
+    /// The API's answer.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// Whether the daemon is ready, and what is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// All of it.
+    pub ready: bool,
+    /// Each tenant has completed a pass.
+    pub tenants_waiting: Vec<String>,
+    /// The store takes events; where not, why.
+    pub store: Option<String>,
+    /// At least one sink takes events.
+    pub a_sink_delivers: bool,
+}
+
+/// Listens on a TCP address.
+///
+/// # Errors
+/// The address cannot be bound.
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Listens on the Unix socket in the state directory, which belongs to this process alone by now.
+///
+/// # Errors
+/// The directory takes no socket, or its path is longer than a socket's may be (107 bytes).
+pub fn listen_locally(state_dir: &Path) -> std::io::Result<UnixListener> {
+    let path = state_dir.join(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves what everybody may see on TCP.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(listener: TcpListener, eyes: Eyes, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, open_routes().with_state(eyes)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Serves the same and the incidents themselves on the Unix socket, which only its owner can open.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_locally(listener: UnixListener, eyes: Eyes, stop: CancellationToken) -> std::io::Result<()> {
+    let routes = open_routes().route("/incidents/{id}", get(incident)).with_state(eyes);
+    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn open_routes() -> Router<Eyes> {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+}
+
+async fn metrics(State(eyes): State<Eyes>) -> Response {
+    let text = tokio::task::spawn_blocking(move || {
+        let tally = eyes.store.tally().ok();
+        eyes.metrics.scrape(&eyes.board.status(), tally.as_ref())
+    });
+    match text.await {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+            .into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn healthz(State(eyes): State<Eyes>) -> Response {
+    let mut stuck = eyes.board.stuck();
+    if let Err(error) = eyes.store.state() {
+        stuck.push(format!("store: {error}"));
+    }
+    let code = if stuck.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(serde_json::json!({ "stuck": stuck }))).into_response()
+}
+
+async fn readyz(State(eyes): State<Eyes>) -> Response {
+    let readiness = Readiness::of(&eyes.board.status(), eyes.store.room().problem());
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness)).into_response()
+}
+
+async fn status(State(eyes): State<Eyes>) -> Json<Status> {
+    Json(eyes.board.status())
+}
+
+#[derive(Deserialize)]
+struct Which {
+    tenant: Option<String>,
+}
+
+async fn incident(State(eyes): State<Eyes>, UrlPath(id): UrlPath<String>, Query(which): Query<Which>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let ask = Ask { tenant: which.tenant.map(TenantName::new), id: IncidentId::new(id), answer };
+    let busy = || (StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping or busy\n").into_response();
+    if eyes.asks.try_send(ask).is_err() {
+        return busy();
+    }
+    match answered.await {
+        Ok(Ok(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Ok(Err(AskError::Fetch(FetchError::NotFound))) => {
+            (StatusCode::NOT_FOUND, "there is no such incident\n").into_response()
+        }
+        Ok(Err(AskError::Tenant(why))) => (StatusCode::BAD_REQUEST, why).into_response(),
+        Ok(Err(AskError::Fetch(error @ FetchError::Refused { .. }))) => {
+            (StatusCode::FORBIDDEN, error.to_string()).into_response()
+        }
+        Ok(Err(AskError::Fetch(error))) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+        Err(_) => busy(),
+    }
+}
+
+impl Readiness {
+    /// Reckons it from the board and what the store says of its room.
+    pub fn of(status: &Status, store: Option<String>) -> Self {
+        let waiting = status.tenants.iter().filter(|(_, tenant)| tenant.passes == 0);
+        let tenants_waiting: Vec<_> = waiting.map(|(name, _)| name.to_string()).collect();
+        let a_sink_delivers = status.sinks.values().any(|sink| matches!(sink.state.as_str(), "new" | "delivering"));
+        let ready = tenants_waiting.is_empty() && store.is_none() && a_sink_delivers;
+        Self { ready, tenants_waiting, store, a_sink_delivers }
+    }
+}

@@ -1,0 +1,343 @@
+//! The daemon from start to end: opens the store, starts the loops, waits, drains, closes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::board::{Board, Status};
+use crate::admin::metrics::Metrics;
+use crate::admin::server::{self, Eyes};
+use crate::config::Config;
+use crate::core::poller::Reader;
+use crate::model::names::{SinkName, TenantName};
+use crate::run::ask;
+use crate::run::clock::Clock;
+use crate::run::deliver::Delivery;
+use crate::run::supervise::Loops;
+use crate::run::tenant::{Surroundings, Tenant, seed};
+use crate::run::{notify, poll, signal};
+use crate::store::error::{OpenError, StoreError};
+use crate::store::{self, Store};
+
+/// Requests for single incidents that wait at most.
+const ASKS_MAX: usize = 16;
+/// How often a round is looked at for its end.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Failures in a row after which one round is given up.
+const FAILURES_MAX: u32 = 4;
+
+/// How long to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Until a signal, or until the token of the caller is cancelled.
+    Stopped,
+    /// One complete round of every tenant, everything delivered.
+    RoundIsDone,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// In good order.
+    Stopped,
+    /// The round was complete and everything was delivered.
+    Complete,
+    /// The round was given up: what is missing, and whether a credential was refused.
+    Incomplete {
+        /// For people.
+        why: String,
+        /// Whether a credential was refused.
+        refused: bool,
+    },
+    /// The grace period ended first; what was in the air is sent again.
+    Hurried,
+}
+
+/// Why a daemon does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed while running.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A tenant's client cannot be made.
+    #[error("tenant {tenant}: {why:#}")]
+    Tenant {
+        /// Which.
+        tenant: TenantName,
+        /// The cause.
+        why: anyhow::Error,
+    },
+    /// The admin address or the control socket cannot be bound.
+    #[error("cannot listen on {place}: {source}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What a caller may watch and stop.
+#[derive(Clone, Default)]
+pub struct Handle {
+    /// Stops the daemon in good order.
+    pub stop: CancellationToken,
+    /// What the loops say.
+    pub board: Arc<Board>,
+    /// The address that the admin endpoints got, once they have.
+    pub admin: Arc<std::sync::OnceLock<SocketAddr>>,
+}
+
+/// Runs a daemon of this configuration.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending, RunError> {
+    let store = open(&config)?;
+    let metrics = Arc::new(Metrics::new());
+    let around = Surroundings {
+        store: store.clone(),
+        board: handle.board.clone(),
+        metrics: metrics.clone(),
+        clock: Clock::start(),
+    };
+    let names: Vec<SinkName> = config.sinks.keys().cloned().collect();
+    for forgotten in store.register_sinks(&names).await? {
+        tracing::warn!(sink = %forgotten, "the sink is not configured any more; what it had not got yet is not kept for it");
+    }
+    let tenants = tenants(&config, &around)?;
+
+    // Deliveries stop after the readers, so that what was just read still goes out.
+    let (stop_reading, stop_delivering) = (handle.stop.clone(), CancellationToken::new());
+    let (reopen, reopened) = watch::channel(0);
+    let mut loops = Loops::default();
+    for tenant in tenants.values() {
+        spawn_readers(&mut loops, tenant, until, &stop_reading);
+    }
+    for (name, sink) in &config.sinks {
+        let delivery = Arc::new(Delivery::new(name.clone(), sink.clone(), around.clone(), reopened.clone()));
+        spawn_delivery(&mut loops, delivery, &stop_delivering);
+    }
+    let services = TaskTracker::new();
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks };
+    serve(&config, eyes, &handle, &stop_delivering, &services).await?;
+    spawn_services(&services, &handle, tenants, asked, &stop_delivering, reopen);
+    notify::ready();
+    tracing::info!(tenants = config.tenants.len(), sinks = names.len(), state_dir = %config.state_dir.display(), "running");
+
+    let ending = wait(&config, until, &handle, &store, &mut loops, &stop_delivering).await;
+    notify::stopping();
+    stop_reading.cancel();
+    stop_delivering.cancel();
+    services.close();
+    // The services end at once; their sockets must be gone before another daemon may begin.
+    let _ = tokio::time::timeout(Duration::from_secs(2), services.wait()).await;
+    let closed = store.close().await;
+    let ending = ending?;
+    closed?;
+    Ok(ending)
+}
+
+/// Opens the store and says loudly what had to be made again.
+fn open(config: &Config) -> Result<Store, OpenError> {
+    let opened = Store::open(store::Settings {
+        dir: config.state_dir.clone(),
+        on_corrupt: match config.on_corrupt {
+            crate::config::OnCorrupt::Rebuild => store::OnCorrupt::Rebuild,
+            crate::config::OnCorrupt::Stop => store::OnCorrupt::Stop,
+        },
+        max_size: config.outbox.max_size.0,
+        min_free: config.outbox.min_free.0,
+    })?;
+    if let Some(recovery) = opened.recovery {
+        tracing::error!(
+            ?recovery,
+            "the ledger was damaged and has been made again; expect repetitions, nothing is lost"
+        );
+    }
+    Ok(opened.store)
+}
+
+fn tenants(config: &Config, around: &Surroundings) -> Result<BTreeMap<TenantName, Arc<Tenant>>, RunError> {
+    let tenant = |(name, config): (&TenantName, _)| {
+        let tenant = Tenant::new(name.clone(), config, around.clone());
+        tenant
+            .map(|tenant| (name.clone(), Arc::new(tenant)))
+            .map_err(|why| RunError::Tenant { tenant: name.clone(), why })
+    };
+    config.tenants.iter().map(tenant).collect()
+}
+
+fn spawn_readers(loops: &mut Loops, tenant: &Arc<Tenant>, until: Until, stop: &CancellationToken) {
+    // One round needs completeness and no freshness.
+    let readers: &[Reader] = match until {
+        Until::Stopped => &[Reader::Tail, Reader::Sweep],
+        Until::RoundIsDone => &[Reader::Sweep],
+    };
+    for &reader in readers {
+        let (tenant, stop) = (tenant.clone(), stop.clone());
+        let who = format!("{} of tenant {}", poll::name(reader), tenant.name);
+        loops.spawn(who, stop.clone(), seed(&tenant.name), move || {
+            let (tenant, stop) = (tenant.clone(), stop.clone());
+            async move {
+                tenant.start_over()?;
+                poll::read(&tenant, reader, &stop).await
+            }
+        });
+    }
+}
+
+fn spawn_delivery(loops: &mut Loops, delivery: Arc<Delivery>, stop: &CancellationToken) {
+    let (who, seed, stop) = (format!("sink {}", delivery.name), seed(&delivery.name), stop.clone());
+    loops.spawn(who, stop.clone(), seed, move || {
+        let (delivery, stop) = (delivery.clone(), stop.clone());
+        async move { delivery.run(&stop).await }
+    });
+}
+
+async fn serve(
+    config: &Config,
+    eyes: Eyes,
+    handle: &Handle,
+    stop: &CancellationToken,
+    services: &TaskTracker,
+) -> Result<(), RunError> {
+    let local = server::listen_locally(&config.state_dir).map_err(|source| RunError::Listen {
+        place: config.state_dir.join(server::SOCKET).display().to_string(),
+        source,
+    })?;
+    services.spawn(server::serve_locally(local, eyes.clone(), stop.clone()));
+    let Some(admin) = &config.admin else { return Ok(()) };
+    let failed = |source| RunError::Listen { place: format!("admin.listen {}", admin.listen), source };
+    let listener = server::listen(admin.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let _ = handle.admin.set(address);
+    tracing::info!(%address, "admin endpoints: /metrics /healthz /readyz /status");
+    services.spawn(server::serve(listener, eyes, stop.clone()));
+    Ok(())
+}
+
+fn spawn_services(
+    services: &TaskTracker,
+    handle: &Handle,
+    tenants: BTreeMap<TenantName, Arc<Tenant>>,
+    mut asked: mpsc::Receiver<server::Ask>,
+    stop: &CancellationToken,
+    reopen: watch::Sender<u64>,
+) {
+    let (asks_stop, watchdog_stop, board) = (stop.clone(), stop.clone(), handle.board.clone());
+    services.spawn(async move { ask::answer(&tenants, &mut asked, &asks_stop).await });
+    services.spawn(async move { notify::feed_watchdog(&board, &watchdog_stop).await });
+    let (signals, stop) = (handle.stop.clone(), stop.clone());
+    services.spawn(async move {
+        if let Some(Err(error)) = stop.run_until_cancelled(signal::listen(signals, reopen)).await {
+            tracing::warn!(%error, "signals cannot be listened for");
+        }
+    });
+}
+
+/// Until the end: a stop, a finished round, or a store that failed.
+async fn wait(
+    config: &Config,
+    until: Until,
+    handle: &Handle,
+    store: &Store,
+    loops: &mut Loops,
+    stop_delivering: &CancellationToken,
+) -> Result<Ending, RunError> {
+    let ending = tokio::select! {
+        failed = first_failure(loops) => return Err(failed.into()),
+        () = handle.stop.cancelled() => Ending::Stopped,
+        ending = round(config, handle, store), if until == Until::RoundIsDone => ending,
+    };
+    handle.stop.cancel();
+    stop_delivering.cancel();
+    match tokio::time::timeout(config.shutdown.grace.0, all_ended(loops)).await {
+        Ok(Ok(())) => Ok(ending),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            tracing::warn!(grace = %config.shutdown.grace, "the grace period is over; what is in the air is sent again at the next start");
+            Ok(Ending::Hurried)
+        }
+    }
+}
+
+/// The first loop that fails, which only the store makes it do. Never ends while none does.
+async fn first_failure(loops: &mut Loops) -> StoreError {
+    loop {
+        match loops.ended().await {
+            Some(Err(error)) => return error,
+            Some(Ok(())) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn all_ended(loops: &mut Loops) -> Result<(), StoreError> {
+    while let Some(result) = loops.ended().await {
+        result?;
+    }
+    Ok(())
+}
+
+/// One complete round: every tenant swept once, every sink past the newest event.
+async fn round(config: &Config, handle: &Handle, store: &Store) -> Ending {
+    let mut last_move = tokio::time::Instant::now();
+    let mut before = 0;
+    loop {
+        let status = handle.board.status();
+        let failed: Vec<_> = status.tenants.iter().filter(|(_, tenant)| is_given_up(tenant)).collect();
+        let reading = status.tenants.values().any(|tenant| tenant.rounds == 0 && !is_given_up(tenant));
+        let newest = *store.newest().borrow();
+        let waiting = behind(config, &status, store);
+        let acknowledged = status.sinks.values().map(|sink| sink.acknowledged + sink.refused).sum::<u64>() + newest.0;
+        if acknowledged != before {
+            (before, last_move) = (acknowledged, tokio::time::Instant::now());
+        }
+        let stalled = config.shutdown.grace.0.max(Duration::from_secs(15)) < last_move.elapsed();
+        if !reading && (waiting.is_empty() || stalled) {
+            return verdict(&failed, &waiting);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn is_given_up(tenant: &crate::admin::board::TenantStatus) -> bool {
+    tenant.rounds == 0 && (tenant.refused || FAILURES_MAX <= tenant.failures)
+}
+
+/// The sinks that lack something.
+fn behind(config: &Config, status: &Status, store: &Store) -> Vec<String> {
+    let newest = *store.newest().borrow();
+    let lacks = |name: &&SinkName| store.progress(name).is_ok_and(|progress| progress.acknowledged < newest);
+    let say = |name: &SinkName| {
+        let why = status.sinks.get(name).and_then(|sink| sink.error.clone());
+        format!("sink {name}: {}", why.unwrap_or_else(|| "events are on their way".into()))
+    };
+    config.sinks.keys().filter(lacks).map(say).collect()
+}
+
+fn verdict(failed: &[(&TenantName, &crate::admin::board::TenantStatus)], waiting: &[String]) -> Ending {
+    if failed.is_empty() && waiting.is_empty() {
+        return Ending::Complete;
+    }
+    let tenants =
+        failed.iter().map(|(name, tenant)| format!("tenant {name}: {}", tenant.error.clone().unwrap_or_default()));
+    let why = tenants.chain(waiting.iter().cloned()).collect::<Vec<_>>().join("\n");
+    Ending::Incomplete { why, refused: failed.iter().any(|(_, tenant)| tenant.refused) }
+}
+
+/// Where the daemon of this configuration keeps its state; for whoever wants to look.
+pub fn state_dir(config: &Config) -> PathBuf {
+    config.state_dir.clone()
+}

@@ -1,0 +1,289 @@
+//! The loop of one sink: reads the outbox, renders, hands over, makes the progress durable. The courier decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::board::Board;
+use crate::admin::metrics::Metrics;
+use crate::config::sink::Sink as Config;
+use crate::core::courier::{Courier, DeliverError, Handed, Progress, Refusal, State, Todo};
+use crate::model::names::{Seq, SinkName};
+use crate::run::clock::Clock;
+use crate::run::tenant::Surroundings;
+use crate::run::tenant::seed;
+use crate::sink::{Outgoing, Sink};
+use crate::store::error::StoreError;
+use crate::store::{Chunk, ReadLimit, Store};
+
+/// A loop comes round at least this often, so that its heartbeat shows and a stop is seen.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A sink has timeouts of its own; one that hangs beyond all of them is given up for this time.
+const DELIVERY_MAX: Duration = Duration::from_secs(120);
+/// How long a sink may take to close in good order.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// Pause before a sink that cannot be opened is tried again.
+const REOPEN_EVERY: Duration = Duration::from_secs(15);
+
+/// One sink at work.
+pub(crate) struct Delivery {
+    pub(crate) name: SinkName,
+    config: Config,
+    store: Store,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// Counts up when files are to be opened anew (SIGHUP).
+    reopen: watch::Receiver<u64>,
+}
+
+/// What a delivery has open.
+struct Open {
+    sink: Box<dyn Sink>,
+    courier: Courier,
+    newest: watch::Receiver<Seq>,
+    /// Handed over and not yet counted as delivered.
+    briefs: Vec<Handover>,
+}
+
+/// What the metrics want to know of an event once it is acknowledged.
+struct Handover {
+    seq: Seq,
+    tenant: crate::model::names::TenantName,
+    last_update: Option<crate::model::timestamp::Timestamp>,
+}
+
+impl Delivery {
+    pub(crate) fn new(name: SinkName, config: Config, around: Surroundings, reopen: watch::Receiver<u64>) -> Self {
+        let Surroundings { store, board, metrics, clock } = around;
+        board.sink(&name, |status| {
+            status.state = "new".into();
+            status.guarantee = config.kind.guarantee().into();
+        });
+        Self { name, config, store, board, metrics, clock, reopen }
+    }
+
+    /// Delivers until it is stopped; then closes the sink in good order.
+    ///
+    /// # Errors
+    /// The store can take nothing any more: the process has to end.
+    pub(crate) async fn run(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let who = format!("sink {}", self.name);
+        let mut reopen = self.reopen.clone();
+        while !stop.is_cancelled() {
+            self.board.beat(&who);
+            let Some(mut open) = self.open(stop).await? else { continue };
+            reopen.mark_unchanged();
+            while !stop.is_cancelled() && !reopen.has_changed().unwrap_or(false) {
+                self.board.beat(&who);
+                self.step(&mut open, &mut reopen, stop).await?;
+            }
+            self.close(open).await?;
+        }
+        self.board.ended(&who);
+        Ok(())
+    }
+
+    /// Opens the sink. One that cannot be opened is tried again; it stops nobody else.
+    async fn open(&self, stop: &CancellationToken) -> Result<Option<Open>, StoreError> {
+        let sink = match self.config.kind.open(&self.name) {
+            Ok(sink) => sink,
+            Err(error) => {
+                let first = self.failed("paused", &error.why);
+                if first {
+                    tracing::warn!(sink = %self.name, why = error.why, "the sink cannot be opened, it is tried again");
+                }
+                stop.run_until_cancelled(tokio::time::sleep(REOPEN_EVERY)).await;
+                return Ok(None);
+            }
+        };
+        let progress = self.store.progress(&self.name)?;
+        let refused = self.store.refused(&self.name)?.into_iter().map(|refusal| refusal.seq);
+        let (limit, _) = self.config.kind.batch_limit();
+        let courier = Courier::new(&progress, refused, limit, self.config.kind.settles(), seed(&self.name));
+        Ok(Some(Open { sink, courier, newest: self.store.newest(), briefs: Vec::new() }))
+    }
+
+    async fn step(
+        &self,
+        open: &mut Open,
+        reopen: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let newest = *open.newest.borrow_and_update();
+        match open.courier.todo(now, newest) {
+            Todo::Idle => self.wait(LONGEST_WAIT, true, open, reopen, stop).await,
+            Todo::Wait(until) => {
+                let may_send = matches!(open.courier.state(), State::New | State::Delivering);
+                self.wait(until.since(now).min(LONGEST_WAIT), may_send, open, reopen, stop).await;
+            }
+            Todo::Settle => {
+                let result = limited(open.sink.deliver(&[])).await;
+                open.courier.settled(result, self.clock.now());
+                self.show(open);
+            }
+            Todo::Send { after, limit } => self.send(open, after, limit).await?,
+            Todo::Commit(progress, refusals) => self.commit(open, progress, refusals).await?,
+        }
+        Ok(())
+    }
+
+    /// Until then, or until there is more to send, or a stop.
+    async fn wait(
+        &self,
+        wait: Duration,
+        for_more: bool,
+        open: &mut Open,
+        reopen: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+            _ = reopen.changed() => reopen.mark_changed(),
+            _ = open.newest.changed(), if for_more => {}
+        }
+    }
+
+    async fn send(&self, open: &mut Open, after: Seq, limit: usize) -> Result<(), StoreError> {
+        let chunk = self.read(after, limit).await?;
+        let scanned_to = chunk.scanned_to;
+        let (outgoing, unfit) = self.render(chunk, &open.courier);
+        let last = outgoing.last().map(|outgoing| outgoing.seq);
+        let handed = Handed { scanned_to, last, count: outgoing.len() };
+        let result = if !unfit.is_empty() {
+            Err(DeliverError::Refused(unfit))
+        } else if outgoing.is_empty() {
+            Ok(None)
+        } else {
+            limited(open.sink.deliver(&outgoing)).await
+        };
+        let failures = open.courier.failures();
+        if let Err(error) = &result {
+            self.complain(error, failures);
+        } else if 0 < failures {
+            tracing::info!(sink = %self.name, failures, "the sink takes events again");
+        }
+        if result.is_ok() {
+            open.briefs.retain(|brief| !outgoing.iter().any(|outgoing| outgoing.seq == brief.seq));
+            open.briefs.extend(outgoing.into_iter().map(|outgoing| Handover {
+                seq: outgoing.seq,
+                tenant: outgoing.event.tenant,
+                last_update: outgoing.event.last_update,
+            }));
+        }
+        open.courier.sent(handed, result, self.clock.now());
+        self.show(open);
+        Ok(())
+    }
+
+    async fn read(&self, after: Seq, limit: usize) -> Result<Chunk, StoreError> {
+        let (_, bytes) = self.config.kind.batch_limit();
+        let (store, config) = (self.store.clone(), self.config.clone());
+        let limit = ReadLimit { events: limit, bytes: bytes as u64 };
+        let read = tokio::task::spawn_blocking(move || store.read_after(after, &|tenant| config.takes(tenant), limit));
+        read.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// The events of a chunk as the sink takes them, without those it refused before; and those that have no form in its
+    /// format.
+    fn render(&self, chunk: Chunk, courier: &Courier) -> (Vec<Outgoing>, Vec<Refusal>) {
+        let (mut outgoing, mut unfit) = (Vec::with_capacity(chunk.events.len()), Vec::new());
+        for (seq, event) in chunk.events {
+            if courier.is_refused(seq) {
+                continue;
+            }
+            match self.config.format.render(&event) {
+                Ok(body) => outgoing.push(Outgoing { seq, event, body }),
+                Err(error) => unfit.push(Refusal { seq, why: error.to_string() }),
+            }
+        }
+        (outgoing, unfit)
+    }
+
+    async fn commit(&self, open: &mut Open, progress: Progress, refusals: Vec<Refusal>) -> Result<(), StoreError> {
+        for Refusal { seq, why } in &refusals {
+            tracing::warn!(sink = %self.name, position = %seq, why, "the sink refused an event for good; it is kept with the reason");
+        }
+        let refused = refusals.len() as u64;
+        let acknowledged = progress.acknowledged;
+        self.store.acknowledge(&self.name, progress, refusals).await?;
+        let done = open.briefs.extract_if(.., |brief| brief.seq <= acknowledged).collect::<Vec<_>>();
+        for brief in &done {
+            self.metrics.acknowledged(&self.name, &brief.tenant, brief.last_update);
+        }
+        self.metrics.refused(&self.name, refused);
+        self.board.sink(&self.name, |status| {
+            status.acknowledged = acknowledged.0;
+            status.delivered += done.len() as u64;
+            status.refused += refused;
+        });
+        Ok(())
+    }
+
+    /// What a clean close proves is made durable too.
+    async fn close(&self, mut open: Open) -> Result<(), StoreError> {
+        let result = tokio::time::timeout(CLOSE_MAX, open.sink.close()).await;
+        open.courier.settled(result.unwrap_or(Ok(None)), self.clock.now());
+        let newest = *open.newest.borrow();
+        while let Todo::Commit(progress, refusals) = open.courier.todo(self.clock.now(), newest) {
+            self.commit(&mut open, progress, refusals).await?;
+        }
+        Ok(())
+    }
+
+    /// The first failure is a warning, and so is every tenth.
+    fn complain(&self, error: &DeliverError, failures: u32) {
+        match error {
+            DeliverError::Retry { why, .. } if failures.is_multiple_of(10) => {
+                tracing::warn!(sink = %self.name, failures = failures + 1, why, "the sink takes nothing; events wait, it is tried again");
+            }
+            DeliverError::Pause { why } if failures.is_multiple_of(10) => {
+                tracing::warn!(sink = %self.name, failures = failures + 1, why, "the sink needs attention; events wait");
+            }
+            DeliverError::Retry { why, .. } | DeliverError::Pause { why } | DeliverError::RefusedBatch { why } => {
+                tracing::debug!(sink = %self.name, failures = failures + 1, why, "delivery");
+            }
+            // Told one by one when they are made durable.
+            DeliverError::Refused(_) => {}
+        }
+    }
+
+    fn show(&self, open: &Open) {
+        let (state, error) = match open.courier.state() {
+            State::New => ("new", None),
+            State::Delivering => ("delivering", None),
+            State::Retrying { why } => ("retrying", Some(why.clone())),
+            State::Paused { why } => ("paused", Some(why.clone())),
+        };
+        self.board.sink(&self.name, |status| {
+            state.clone_into(&mut status.state);
+            status.error = error;
+            status.failures = open.courier.failures();
+        });
+    }
+
+    /// Writes a failure to the board; true for the first one.
+    fn failed(&self, state: &str, why: &str) -> bool {
+        let mut first = false;
+        self.board.sink(&self.name, |status| {
+            first = status.failures == 0;
+            state.clone_into(&mut status.state);
+            status.error = Some(why.to_owned());
+            status.failures += 1;
+        });
+        first
+    }
+}
+
+/// A delivery within the time that no sink may exceed.
+async fn limited(
+    delivery: impl Future<Output = Result<Option<Seq>, DeliverError>>,
+) -> Result<Option<Seq>, DeliverError> {
+    tokio::time::timeout(DELIVERY_MAX, delivery).await.unwrap_or_else(|_| {
+        Err(DeliverError::Retry { why: format!("no answer within {} s", DELIVERY_MAX.as_secs()), after: None })
+    })
+}

@@ -1,0 +1,12 @@
+//! The shell around the decisions: it waits, calls, commits, delivers and logs, and decides nothing. One task for each reader
+//! of each tenant and for each sink, all of them watched.
+
+mod ask;
+pub mod clock;
+pub mod daemon;
+mod deliver;
+mod notify;
+mod poll;
+mod signal;
+mod supervise;
+mod tenant;

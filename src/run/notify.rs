@@ -1,0 +1,34 @@
+//! What systemd wants to hear: ready, stopping, and that every loop makes progress. Without systemd, nothing.
+
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::board::Board;
+
+/// The daemon reads and delivers.
+pub(crate) fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The daemon is about to end.
+pub(crate) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Feeds the watchdog for as long as no loop is stuck.
+pub(crate) async fn feed_watchdog(board: &Arc<Board>, stop: &CancellationToken) {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    while stop.run_until_cancelled(tokio::time::sleep(period / 3)).await.is_some() {
+        if board.stuck().is_empty() {
+            tell(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}

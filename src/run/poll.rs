@@ -1,0 +1,239 @@
+//! The loop of one reader of one tenant: asks for the one thing to do, does it, reports it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::metrics::wall_clock;
+use crate::core::poller::{Commit, Committed, Done, Reader, Todo};
+use crate::core::quota::QuotaState;
+use crate::model::page::{FetchError, Page, Query};
+use crate::run::tenant::{Decisions, Tenant};
+use crate::store::Endpoint;
+use crate::store::error::StoreError;
+use crate::store::page::PageBatch;
+
+/// A loop comes round at least this often, so that its heartbeat shows and a stop is seen.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How often a full store is looked at.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
+
+/// What a decision asks for, with the quota already charged.
+enum Next {
+    Wait(Duration),
+    Fetch(Query, QuotaState),
+    Commit(Commit),
+}
+
+/// Reads until it is stopped.
+///
+/// # Errors
+/// The store can take nothing any more: the process has to end.
+pub(crate) async fn read(tenant: &Tenant, reader: Reader, stop: &CancellationToken) -> Result<(), StoreError> {
+    let who = format!("tenant {} {}", tenant.name, name(reader));
+    while !stop.is_cancelled() {
+        tenant.board.beat(&who);
+        if !has_room(tenant, stop).await {
+            continue;
+        }
+        let Some(step) = stop.run_until_cancelled(step(tenant, reader)).await else { break };
+        match step {
+            Ok(()) => {}
+            // Nobody knows what of the commit is durable: go on from what is, once there is room.
+            Err(StoreError::Full { why }) => {
+                tracing::warn!(tenant = %tenant.name, why, "the disk is full, polling pauses");
+                tokio::time::sleep(ROOM_EVERY).await;
+                tenant.start_over()?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    tenant.board.ended(&who);
+    Ok(())
+}
+
+async fn step(tenant: &Tenant, reader: Reader) -> Result<(), StoreError> {
+    match decide(tenant, reader) {
+        Next::Wait(wait) => {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = tenant.woken(reader) => {}
+            }
+        }
+        Next::Fetch(query, charged) => {
+            tenant.store.set_quota(&tenant.key, Endpoint::List, charged).await?;
+            let answer = tenant.client.list(&query).await;
+            fetched(tenant, reader, answer);
+        }
+        Next::Commit(commit) => {
+            let done = perform(tenant, commit).await?;
+            let mut decisions = tenant.decisions();
+            decisions.poller.committed(reader, &done, tenant.clock.now());
+            show(tenant, &decisions);
+            drop(decisions);
+            tenant.wake(other(reader));
+        }
+    }
+    Ok(())
+}
+
+/// Decides and charges under one lock, so that what is asked for can be paid.
+fn decide(tenant: &Tenant, reader: Reader) -> Next {
+    let now = tenant.clock.now();
+    let Decisions { poller, list, .. } = &mut *tenant.decisions();
+    match poller.todo(reader, now, list) {
+        Todo::Wait(until) => Next::Wait(until.since(now).min(LONGEST_WAIT)),
+        Todo::Commit(commit) => Next::Commit(commit),
+        Todo::Fetch(query, lane) => match list.charge(lane, now) {
+            Some(charged) => Next::Fetch(query, charged),
+            None => Next::Wait(list.ready_at(lane, now).since(now).min(LONGEST_WAIT)),
+        },
+    }
+}
+
+fn fetched(tenant: &Tenant, reader: Reader, answer: Result<Page, FetchError>) {
+    tenant.metrics.called(&tenant.name, "list", outcome(answer.as_ref().err()));
+    let now = tenant.clock.now();
+    let mut decisions = tenant.decisions();
+    let failures = |decisions: &Decisions| decisions.poller.health().reader(reader).failures;
+    let before = failures(&decisions);
+    match &answer {
+        Ok(page) => {
+            tracing::debug!(tenant = %tenant.name, reader = name(reader), rows = page.rows.len(), "page");
+            tenant.board.tenant(&tenant.name, |status| status.pages += 1);
+            if 0 < before {
+                tracing::info!(tenant = %tenant.name, reader = name(reader), failures = before, "the source answers again");
+            }
+        }
+        Err(error) => complain(tenant, reader, error, before),
+    }
+    let Decisions { poller, list, .. } = &mut *decisions;
+    poller.fetched(reader, answer, now, list);
+    show(tenant, &decisions);
+}
+
+/// The first failure is a warning, and so is every tenth: a night of failures does not fill the journal.
+fn complain(tenant: &Tenant, reader: Reader, error: &FetchError, failures: u32) {
+    // One retry with a new token is the ordinary end of a token's life.
+    let ordinary = matches!(error, FetchError::Unauthorized { .. }) && failures == 0;
+    if !ordinary && failures % 10 == 0 {
+        tracing::warn!(tenant = %tenant.name, reader = name(reader), failures = failures + 1, %error, "cannot read incidents");
+    } else {
+        tracing::debug!(tenant = %tenant.name, reader = name(reader), failures = failures + 1, %error, "cannot read incidents");
+    }
+}
+
+async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
+    match commit {
+        Commit::Position(position) => {
+            tenant.store.set_position(&tenant.key, position).await?;
+            tracing::debug!(tenant = %tenant.name, cursor = %position.cursor, "position");
+            Ok(Done::Position(position))
+        }
+        Commit::Rows(page) => {
+            let batch = PageBatch {
+                key: tenant.key.clone(),
+                tenant: tenant.name.clone(),
+                rows: page.rows,
+                date: page.date,
+                now: tenant.clock.now(),
+            };
+            let committed = tenant.store.commit_page(batch).await?;
+            count(tenant, &committed);
+            Ok(Done::Rows(committed))
+        }
+    }
+}
+
+fn count(tenant: &Tenant, committed: &Committed) {
+    for event in &committed.events {
+        tenant.metrics.committed(&tenant.name, event.kind, event.last_update);
+        tracing::debug!(tenant = %tenant.name, event_id = %event.event_id, kind = %event.kind, "event");
+    }
+    tenant.board.tenant(&tenant.name, |status| {
+        for event in &committed.events {
+            *status.events.entry(event.kind).or_default() += 1;
+        }
+    });
+}
+
+/// Writes to the board how the tenant fares.
+fn show(tenant: &Tenant, decisions: &Decisions) {
+    let Decisions { poller, list, get } = decisions;
+    let (now, health, clock) = (tenant.clock.now(), poller.health(), poller.clock());
+    let failing = [Reader::Tail, Reader::Sweep].map(|reader| health.reader(reader));
+    let error = failing.iter().find_map(|share| share.error.as_ref()).map(|(error, _)| error);
+    let server_time = clock.now(now);
+    tenant.board.tenant(&tenant.name, |status| {
+        status.passes = health.passes();
+        status.rounds = health.rounds();
+        status.cursor = poller.position().map(|position| position.cursor.to_string());
+        status.last_complete_sweep = health.swept().map(|time| time.to_string());
+        status.lag_seconds = health.swept().zip(server_time).map(|(swept, now)| now.since(swept).as_secs_f64());
+        status.catching_up = health.catching_up().map(|(from, to)| (from.to_string(), to.to_string()));
+        status.error = error.map(ToString::to_string);
+        status.refused = matches!(error, Some(FetchError::Refused { .. }));
+        status.failures = failing.iter().map(|share| share.failures).max().unwrap_or_default();
+        status.clock_skew_seconds = server_time.map(skew);
+        status.quota_remaining =
+            [list.minute_remaining(now), list.hour_remaining(now), get.minute_remaining(now), get.hour_remaining(now)];
+        status.token_expires_seconds = tenant.tokens.expires_in().map(|left| left.as_secs_f64());
+    });
+}
+
+fn skew(server_time: crate::model::timestamp::Timestamp) -> f64 {
+    let ours = wall_clock();
+    ours.since(server_time).as_secs_f64() - server_time.since(ours).as_secs_f64()
+}
+
+/// Waits for room in the store, and says so once. False where it came round without.
+async fn has_room(tenant: &Tenant, stop: &CancellationToken) -> bool {
+    let store = tenant.store.clone();
+    let problem = store.room().problem();
+    let news = tenant.board.paused(problem.clone());
+    match problem {
+        None => {
+            if news {
+                tracing::info!("there is room again, polling goes on");
+            }
+            true
+        }
+        Some(why) => {
+            if news {
+                tracing::warn!(why, "polling is paused; nothing is lost, the source keeps the incidents");
+            }
+            stop.run_until_cancelled(tokio::time::sleep(ROOM_EVERY)).await;
+            // A store that is closed or poisoned says so at the next verb, and that ends the process.
+            matches!(store.room(), crate::store::tally::Room::Closed(_))
+        }
+    }
+}
+
+const fn other(reader: Reader) -> Reader {
+    match reader {
+        Reader::Tail => Reader::Sweep,
+        Reader::Sweep => Reader::Tail,
+    }
+}
+
+pub(crate) const fn name(reader: Reader) -> &'static str {
+    match reader {
+        Reader::Tail => "tail",
+        Reader::Sweep => "sweep",
+    }
+}
+
+/// How a call ended, for `api_calls_total`.
+pub(crate) const fn outcome(error: Option<&FetchError>) -> &'static str {
+    match error {
+        None => "ok",
+        Some(FetchError::Throttled { .. }) => "throttled",
+        Some(FetchError::Unavailable { .. }) => "unavailable",
+        Some(FetchError::Unauthorized { .. }) => "unauthorized",
+        Some(FetchError::Refused { .. }) => "refused",
+        Some(FetchError::Rejected { .. }) => "rejected",
+        Some(FetchError::Garbled { .. }) => "garbled",
+        Some(FetchError::TooLarge { .. }) => "too_large",
+        Some(FetchError::NotFound) => "not_found",
+    }
+}

@@ -1,0 +1,175 @@
+//! One tenant at work: its decisions behind a lock that is never held across a wait, its client, its quotas.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::admin::board::Board;
+use crate::admin::metrics::Metrics;
+use crate::api;
+use crate::api::client::Client;
+use crate::config;
+use crate::config::poll::Interval;
+use crate::config::tenant::{Start, Tenant as Config};
+use crate::core::poller::{self, Poller, Reader};
+use crate::core::quota::{Limits, Quota};
+use crate::identity;
+use crate::identity::token::Tokens;
+use crate::model::names::{TenantKey, TenantName};
+use crate::run::clock::Clock;
+use crate::store::error::StoreError;
+use crate::store::{Endpoint, Store};
+use crate::transport::http::{self, HttpError, Options};
+
+/// One tenant at work.
+pub(crate) struct Tenant {
+    pub(crate) name: TenantName,
+    pub(crate) key: TenantKey,
+    pub(crate) client: Client,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) store: Store,
+    pub(crate) board: Arc<Board>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    decisions: Mutex<Decisions>,
+    woken: [Notify; 2],
+    settings: poller::Settings,
+}
+
+/// What is decided together: both readers share a source's clock, a position and a quota.
+pub(crate) struct Decisions {
+    pub(crate) poller: Poller,
+    pub(crate) list: Quota,
+    pub(crate) get: Quota,
+}
+
+/// What every tenant shares.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) store: Store,
+    pub(crate) board: Arc<Board>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+impl Tenant {
+    pub(crate) fn new(name: TenantName, config: &Config, around: Surroundings) -> anyhow::Result<Self> {
+        let Surroundings { store, board, metrics, clock } = around;
+        let (client, tokens) = client(config)?;
+        let key = config.key();
+        let settings = settings(config);
+        let decisions = Decisions {
+            poller: Poller::new(settings.clone(), store.position(&key)?, seed(&name), clock.now()),
+            list: quota(&store, &key, Endpoint::List, config.quota.list(), &clock)?,
+            get: quota(&store, &key, Endpoint::Get, config.quota.get(), &clock)?,
+        };
+        board.tenant(&name, |_| {});
+        Ok(Self {
+            name,
+            key,
+            client,
+            tokens,
+            store,
+            board,
+            metrics,
+            clock,
+            decisions: Mutex::new(decisions),
+            woken: [Notify::new(), Notify::new()],
+            settings,
+        })
+    }
+
+    /// The decisions, for as long as it takes to make one.
+    pub(crate) fn decisions(&self) -> MutexGuard<'_, Decisions> {
+        // A poller that panicked is replaced before it is asked again, see `start_over`.
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on from what is durable, as after a crash: whenever nobody knows any more what of a commit is.
+    pub(crate) fn start_over(&self) -> Result<(), StoreError> {
+        let position = self.store.position(&self.key)?;
+        self.decisions().poller = Poller::new(self.settings.clone(), position, seed(&self.name), self.clock.now());
+        Ok(())
+    }
+
+    /// Something has changed that the other reader may be waiting for.
+    pub(crate) fn wake(&self, reader: Reader) {
+        self.woken[reader as usize].notify_one();
+    }
+
+    /// Until somebody wakes this reader.
+    pub(crate) async fn woken(&self, reader: Reader) {
+        self.woken[reader as usize].notified().await;
+    }
+}
+
+/// The client of a tenant's API, and its tokens.
+pub(crate) fn client(config: &Config) -> Result<(Client, Arc<Tokens>), HttpError> {
+    let api_url = config.api_url.clone().unwrap_or_else(|| config.cloud.api_url());
+    let login_url = config.login_url.clone().unwrap_or_else(|| config.cloud.login_url());
+    let options = |url| Options {
+        extra_ca: config.tls_ca_file.as_deref(),
+        proxy: config.proxy_url.as_ref(),
+        timeout: config.poll.request_timeout.0,
+        loopback: http::is_loopback(url),
+        ..Options::default()
+    };
+    let identity = identity::Settings {
+        tenant_id: config.tenant_id.clone(),
+        client_id: config.client_id.clone(),
+        audience: config.audience.clone().unwrap_or_else(|| config.cloud.audience().to_owned()),
+        credential: match &config.credential {
+            config::tenant::Credential::ClientSecret(source) => identity::Credential::ClientSecret(source.clone()),
+        },
+        login_url: login_url.clone(),
+    };
+    let tokens = Arc::new(Tokens::new(http::client(&options(&login_url))?, identity));
+    let settings = api::Settings {
+        dialect: api::Dialect::Defender,
+        max_body_size: config.poll.max_body_size.0,
+        max_incident_size: config.poll.max_incident_size.0,
+        request_timeout: config.poll.request_timeout.0,
+        api_url: api_url.clone(),
+    };
+    Ok((Client::new(http::client(&options(&api_url))?, tokens.clone(), settings), tokens))
+}
+
+fn settings(config: &Config) -> poller::Settings {
+    poller::Settings {
+        interval: match config.poll.interval {
+            Interval::Auto => None,
+            Interval::Every(span) => Some(span.0),
+        },
+        overlap: config.poll.overlap.0,
+        sweep_every: config.poll.sweep_every.0,
+        page_size: config.poll.page_size,
+        list_per_hour: config.quota.list_per_hour,
+        start: match config.start {
+            Start::Now => poller::Start::Now,
+            Start::Back(span) => poller::Start::Back(span),
+            Start::At(time) => poller::Start::At(time),
+        },
+    }
+}
+
+/// The quota as a former process left it. An empty record of a tenant that is known means that it was lost.
+pub(crate) fn quota(
+    store: &Store,
+    key: &TenantKey,
+    endpoint: Endpoint,
+    limits: Limits,
+    clock: &Clock,
+) -> Result<Quota, StoreError> {
+    let now = clock.now();
+    Ok(match store.quota(key, endpoint)? {
+        Some(state) => Quota::resumed(limits, state, now),
+        None if endpoint == Endpoint::List && store.position(key)?.is_some() => Quota::spent(limits, now),
+        None => Quota::fresh(limits),
+    })
+}
+
+/// A seed for jitter: two tenants and two daemons do not march in step.
+pub(crate) fn seed(name: &impl std::hash::Hash) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(name)
+}
