@@ -85,6 +85,11 @@ impl Report {
         self.wrong.contains(key)
     }
 
+    /// Whether this table, or something in it, is known to be wrong.
+    pub(crate) fn is_wrong_below(&self, key: &Key) -> bool {
+        self.wrong.range(key..).next().is_some_and(|wrong| wrong.parts().starts_with(key.parts()))
+    }
+
     /// The warnings where there is nothing else, otherwise everything.
     pub(crate) fn conclude(mut self) -> Result<Vec<Problem>, Problems> {
         self.found.sort_by_key(|(layer, problem)| (*layer, line(&problem.place)));
