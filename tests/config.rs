@@ -121,7 +121,7 @@ fn every_mistake_is_said_with_its_place_and_what_would_be_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/mistakes.txt");
     let text = std::fs::read_to_string(&path).expect("the cases");
     let cases = cases(&text);
-    assert!(60 <= cases.len(), "only {} cases were found", cases.len());
+    assert!(90 <= cases.len(), "only {} cases were found", cases.len());
     let mut wrong = Vec::new();
     let mut golden = text.split("\n== ").next().unwrap_or_default().to_owned();
     for case in &cases {

@@ -18,6 +18,9 @@ use crate::sink::Config as Kind;
 /// Microsoft keeps incidents so long; nothing older can be asked for.
 const KEPT: Span = Span::seconds(180 * 24 * 3600);
 
+/// Unknown tenants of a sink that are said.
+const UNKNOWN_SHOWN_MAX: usize = 5;
+
 /// The names that stand in the files, whether what is below them can be read or not.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -143,7 +146,8 @@ fn check_sink_tenants(key: &Key, sink: &Sink, names: &Names, report: &mut Report
     if tenants.is_empty() {
         report.error(&key, "empty: the sink would get nothing", Some("leave it out for all tenants".into()));
     }
-    let unknown: Vec<&TenantName> = tenants.iter().filter(|tenant| !names.tenants.contains(tenant.as_str())).collect();
+    let unknown = tenants.iter().filter(|tenant| !names.tenants.contains(tenant.as_str()));
+    let unknown: Vec<&TenantName> = unknown.take(UNKNOWN_SHOWN_MAX).collect();
     if unknown.is_empty() {
         return;
     }

@@ -16,6 +16,8 @@ pub(crate) const DEPTH_MAX: usize = 16;
 const DOTS_MAX: usize = 64;
 /// Mistakes of syntax reported in one file: after a few, what follows is a consequence.
 const MISTAKES_MAX: usize = 10;
+/// Bytes of a line that is shown.
+const LINE_SHOWN_MAX: usize = 200;
 /// A word of so many characters may be a secret.
 const LONG_WORD: usize = 30;
 
@@ -80,14 +82,16 @@ fn mistake(error: &toml::de::Error, text: &str, lines: &Lines) -> Mistake {
 }
 
 /// Whether a line (from 1) is named like a secret, stands below such a key (a text or a table over several lines), or holds
-/// a word as long as a secret.
+/// a word as long as a secret; a very long line is not looked at.
 fn may_show_secret(text: &str, line: usize) -> bool {
     let lines: Vec<&str> = text.split('\n').take(line).collect();
     let own = lines.last().copied().unwrap_or_default();
     let word = |c: char| c.is_ascii_alphanumeric() || "-_~+/=.".contains(c);
     let long = own.split(|c| !word(c)).any(|word| LONG_WORD <= word.len());
     let above = lines.iter().rev().skip(1).find(|line| line.contains('=') || line.trim_start().starts_with('['));
-    long || looks_secret(own) || above.is_some_and(|line| !own.contains('=') && looks_secret(line))
+    long || LINE_SHOWN_MAX < own.len()
+        || looks_secret(own)
+        || above.is_some_and(|line| !own.contains('=') && looks_secret(line))
 }
 
 /// Where lines begin.

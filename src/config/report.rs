@@ -1,6 +1,6 @@
 //! Collects what is wrong, and knows where each setting was made. It decides nothing about settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::key::Key;
 use crate::config::problem::{Place, Problem, Problems, Severity};
@@ -46,16 +46,16 @@ pub(crate) struct Report {
     /// A layer could not be read, so what is missing may well be in there: nothing is reported as missing.
     pub(crate) partial: bool,
     found: Vec<(usize, Problem)>,
+    wrong: BTreeSet<Key>,
+    warned: BTreeSet<(Key, String)>,
 }
 
 impl Report {
     /// A setting that the daemon cannot start with. Only the first about a setting counts: what follows from a mistake is
     /// no second mistake.
     pub(crate) fn error(&mut self, key: &Key, what: impl Into<String>, remedy: Option<String>) {
-        let shown = key.to_string();
-        if !self.found.iter().any(|(_, other)| other.severity == Severity::Error && other.key == shown) {
-            let (layer, place) = self.index.place(key);
-            self.push(layer, Problem { severity: Severity::Error, place, key: shown, what: what.into(), remedy });
+        if self.wrong.insert(key.clone()) {
+            self.push(Severity::Error, key, what.into(), remedy);
         }
     }
 
@@ -68,23 +68,26 @@ impl Report {
 
     /// A setting that somebody should look at.
     pub(crate) fn warning(&mut self, key: &Key, what: impl Into<String>, remedy: Option<String>) {
-        let (layer, place) = self.index.place(key);
-        let problem = Problem { severity: Severity::Warning, place, key: key.to_string(), what: what.into(), remedy };
-        if !self.found.iter().any(|(_, other)| *other == problem) {
-            self.push(layer, problem);
+        let what = what.into();
+        if self.warned.insert((key.clone(), what.clone())) {
+            self.push(Severity::Warning, key, what, remedy);
         }
     }
 
     /// Something about a layer as such.
     pub(crate) fn layer_error(&mut self, layer: usize, place: Place, what: impl Into<String>, remedy: Option<String>) {
         let problem = Problem { severity: Severity::Error, place, key: String::new(), what: what.into(), remedy };
-        self.push(layer, problem);
+        self.found.push((layer, problem));
     }
 
     /// Whether this setting is known to be wrong.
     pub(crate) fn is_wrong(&self, key: &Key) -> bool {
-        let shown = key.to_string();
-        self.found.iter().any(|(_, other)| other.severity == Severity::Error && other.key == shown)
+        self.wrong.contains(key)
+    }
+
+    /// Whether this table, or something in it, is known to be wrong.
+    pub(crate) fn is_wrong_below(&self, key: &Key) -> bool {
+        self.wrong.range(key..).next().is_some_and(|wrong| wrong.parts().starts_with(key.parts()))
     }
 
     /// The warnings where there is nothing else, otherwise everything.
@@ -98,8 +101,9 @@ impl Report {
         }
     }
 
-    fn push(&mut self, layer: usize, problem: Problem) {
-        self.found.push((layer, problem));
+    fn push(&mut self, severity: Severity, key: &Key, what: String, remedy: Option<String>) {
+        let (layer, place) = self.index.place(key);
+        self.found.push((layer, Problem { severity, place, key: key.to_string(), what, remedy }));
     }
 }
 

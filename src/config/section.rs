@@ -43,7 +43,16 @@ pub(crate) fn read<T: for<'de> Deserialize<'de>>(
     for _ in 0..MISTAKES_MAX {
         match T::deserialize(&*node) {
             Ok(value) => return Some(value),
-            Err(fault) => mend(node, fault, key, hints, report)?,
+            Err(fault) => {
+                let said = fault.to_string();
+                if mend(node, fault, key, hints, report).is_none() {
+                    // Nothing is ever left out without a word.
+                    if !report.partial && !report.is_wrong_below(key) {
+                        report.error(key, format!("cannot be read: {said}"), None);
+                    }
+                    return None;
+                }
+            }
         }
     }
     None
@@ -136,15 +145,16 @@ fn said(what: &What, wrong: Option<&Node>, key: &Key) -> (String, Option<String>
         What::Said(_) if last.ends_with("url") => {
             ("not a URL".into(), Some("it begins with a scheme and a host, such as https://siem.example.net".into()))
         }
-        What::Mismatch { found, expected } if expected == "a table" => match (found, wrong) {
-            (Found::Shape("a list"), _) => (text, Some(format!("write [{key}] with single brackets"))),
-            // serde had lost the path, inside a table with a `kind`.
-            (_, Some(Node::Table(_))) => (
-                format!("in it, {text}"),
-                Some("a secret is { file = \"/run/secrets/NAME\" } or { env = \"NAME\" }".into()),
-            ),
-            (_, Some(_) | None) => (text, Some("set the keys of the table".into())),
-        },
+        // serde had lost the path, inside a table with a `kind`.
+        What::Mismatch { found: Found::Text(_) | Found::Plain(_), .. } if matches!(wrong, Some(Node::Table(_))) => (
+            format!("in it, {text}"),
+            Some("a secret is { file = \"/run/secrets/NAME\" } or { env = \"NAME\" }".into()),
+        ),
+        What::Mismatch { found: Found::Shape("a list"), expected } if expected == "a table" => {
+            (text, Some(format!("write [{key}] with single brackets")))
+        }
+        What::Mismatch { expected, .. } if expected == "a table" => (text, Some("set the keys of the table".into())),
+        What::Mismatch { expected, .. } if expected == "a list" => (text, Some("put it in square brackets".into())),
         What::Mismatch { .. }
         | What::UnknownKey { .. }
         | What::MissingKey(_)

@@ -4,6 +4,7 @@
 //! one setting it takes either. No value of a variable is shown here.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use config::{Map, Value, ValueKind};
 
@@ -40,9 +41,9 @@ pub(crate) fn located(env: &BTreeMap<String, String>, layer: usize, report: &mut
     let mut located = Located::default();
     for (key, (name, value)) in &named {
         // Sorted as they are, what is below a key comes right behind it.
-        let below = named.keys().find(|other| key < *other && other.parts().starts_with(key.parts()));
-        match below.and_then(|below| named.get(below)) {
-            Some((other, _)) => {
+        let next = named.range((Bound::Excluded(key), Bound::Unbounded)).next();
+        match next.filter(|(next, _)| next.parts().starts_with(key.parts())) {
+            Some((_, (other, _))) => {
                 let what = format!("sets the whole table {key}, of which {other} sets a key");
                 report.layer_error(layer, place(name), what, Some("unset one of them".into()));
             }
