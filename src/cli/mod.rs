@@ -1,1 +1,117 @@
-//! Commands.
+//! The command line: one file a command. Standard output carries results, standard error carries logs and progress.
+
+mod check;
+mod config;
+mod demo;
+mod exit;
+mod get;
+mod log;
+mod output;
+mod progress;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::exit::Exit;
+use crate::config::{Config, Loaded};
+
+/// Carries every new or changed Microsoft Defender XDR incident into the SIEM next to it.
+#[derive(Debug, Parser)]
+#[command(name = "xdrelay", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole thing at work: a sandbox tenant that lives, and the daemon reading it. Needs nothing.
+    Demo(demo::Demo),
+    /// Run the daemon.
+    Run(run::Run),
+    /// Validate the configuration, then try each tenant and each sink.
+    Check(check::Check),
+    /// Print one incident from the API.
+    Get(get::Get),
+    /// Show what a running daemon, or else its state directory, says of itself.
+    Status(status::Status),
+    /// Show the effective configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+struct Files {
+    /// A configuration file; several are layered, later ones win [default: /etc/xdrelay/xdrelay.toml]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl Files {
+    fn paths(&self) -> Vec<PathBuf> {
+        if self.files.is_empty() { crate::config::default_files() } else { self.files.clone() }
+    }
+
+    /// The configuration that the daemon can start with; its problems go to standard error.
+    fn load(&self) -> Result<Loaded, Exit> {
+        crate::config::load(&self.paths(), crate::config::environment()).map_err(|problems| Exit::config(&problems))
+    }
+
+    /// The configuration as it is written, for commands that only need to know where things are.
+    fn parse(&self) -> Result<Config, Exit> {
+        let parsed = crate::config::parse(&self.paths(), crate::config::environment());
+        parsed.map(|loaded| loaded.config).map_err(|problems| Exit::config(&problems))
+    }
+}
+
+/// Runs the command of this process. Exit codes are those of sysexits.h.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Exit::new(exit::INTERNAL, format!("the runtime cannot be started: {error}")).report(),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(demo) => demo.run().await,
+            Command::Run(run) => run.run().await,
+            Command::Check(check) => check.run().await,
+            Command::Get(get) => get.run().await,
+            Command::Status(status) => status.run().await,
+            Command::Config(command) => command.run(),
+        }
+    });
+    // A blocking read that hangs on a dead disk must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+/// Help and version are results; anything else is a wrong call.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody can be told that nobody can be told.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

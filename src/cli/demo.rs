@@ -1,0 +1,1 @@
+//! `xdrelay demo`: the whole thing at work against a sandbox tenant.
