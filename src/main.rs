@@ -1,3 +1,7 @@
 //! The binary: arguments, then one file of `cli/`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xdrelay::cli::main()
+}

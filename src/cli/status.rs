@@ -98,7 +98,8 @@ impl Status {
         output::line("not running")?;
         for TenantAtRest { name, cursor, last_complete_sweep } in &at_rest.tenants {
             let never = || "never".to_owned();
-            let (cursor, swept) = (cursor.clone().unwrap_or_else(never), last_complete_sweep.clone().unwrap_or_else(never));
+            let (cursor, swept) =
+                (cursor.clone().unwrap_or_else(never), last_complete_sweep.clone().unwrap_or_else(never));
             output::line(format_args!("tenant {name}: read up to {cursor}, last complete sweep {swept}"))?;
         }
         for SinkAtRest { name, events_waiting } in &at_rest.sinks {
@@ -120,7 +121,8 @@ fn read(config: &Config, store: &Store) -> Result<AtRest, Exit> {
         });
     }
     let waiting = tally.sinks.iter();
-    let sinks = waiting.map(|(name, behind)| SinkAtRest { name: name.to_string(), events_waiting: behind.events }).collect();
+    let sinks =
+        waiting.map(|(name, behind)| SinkAtRest { name: name.to_string(), events_waiting: behind.events }).collect();
     Ok(AtRest {
         running: false,
         tenants,

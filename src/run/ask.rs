@@ -34,7 +34,7 @@ pub(crate) async fn answer(
     }
 }
 
-fn choose<'a>(
+pub(crate) fn choose<'a>(
     tenants: &'a BTreeMap<TenantName, Arc<Tenant>>,
     wanted: Option<&TenantName>,
 ) -> Result<&'a Arc<Tenant>, String> {

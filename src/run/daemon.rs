@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::board::{Board, Status};
 use crate::admin::metrics::Metrics;
-use crate::admin::server::{self, Eyes};
+use crate::admin::server::{self, AskError, Eyes};
 use crate::config::Config;
 use crate::core::poller::Reader;
-use crate::model::names::{SinkName, TenantName};
+use crate::model::names::{IncidentId, SinkName, TenantName};
 use crate::run::ask;
 use crate::run::clock::Clock;
 use crate::run::deliver::Delivery;
@@ -149,7 +148,7 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
 }
 
 /// Opens the store and says loudly what had to be made again.
-fn open(config: &Config) -> Result<Store, OpenError> {
+pub(crate) fn open(config: &Config) -> Result<Store, OpenError> {
     let opened = Store::open(store::Settings {
         dir: config.state_dir.clone(),
         on_corrupt: match config.on_corrupt {
@@ -337,7 +336,27 @@ fn verdict(failed: &[(&TenantName, &crate::admin::board::TenantStatus)], waiting
     Ending::Incomplete { why, refused: failed.iter().any(|(_, tenant)| tenant.refused) }
 }
 
-/// Where the daemon of this configuration keeps its state; for whoever wants to look.
-pub fn state_dir(config: &Config) -> PathBuf {
-    config.state_dir.clone()
+/// Asks for one incident without a daemon: with its store, so that its quota holds.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn get_alone(
+    config: Config,
+    tenant: Option<TenantName>,
+    id: IncidentId,
+) -> Result<Result<String, AskError>, RunError> {
+    let store = open(&config)?;
+    let around = Surroundings {
+        store: store.clone(),
+        board: Arc::default(),
+        metrics: Arc::new(Metrics::new()),
+        clock: Clock::start(),
+    };
+    let tenants = tenants(&config, &around)?;
+    let answer = match ask::choose(&tenants, tenant.as_ref()) {
+        Ok(tenant) => ask::get(tenant, &id).await,
+        Err(why) => Err(AskError::Tenant(why)),
+    };
+    store.close().await?;
+    Ok(answer)
 }

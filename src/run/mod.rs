@@ -10,3 +10,4 @@ mod poll;
 mod signal;
 mod supervise;
 mod tenant;
+pub mod trial;

@@ -146,6 +146,19 @@ impl Config {
         }
     }
 
+    /// The host and port that a connection goes to, for whoever wants to know whether somebody listens. None for what has no
+    /// connection.
+    pub fn authority(&self) -> Option<String> {
+        match self {
+            Self::File(_) | Self::Stdout(_) => None,
+            Self::Syslog(config) => config.authority(),
+            Self::Http(config) => {
+                let (host, port) = (config.url.host_str()?, config.url.port_or_known_default()?);
+                Some(format!("{host}:{port}"))
+            }
+        }
+    }
+
     /// Whether the far side confirms later than it takes, so that what is not confirmed at once is in the air. Otherwise what
     /// is not confirmed at once was not taken.
     pub fn settles(&self) -> bool {

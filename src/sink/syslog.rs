@@ -151,6 +151,17 @@ impl Config {
         vec![(key.to_owned(), warning.to_owned())]
     }
 
+    /// The host and port of a stream; a datagram knows no connection.
+    pub fn authority(&self) -> Option<String> {
+        let (stream, port) = match self.address.split_once("://")? {
+            ("tcp", rest) => (rest, 514),
+            ("tls", rest) => (rest, 6514),
+            (_, _) => return None,
+        };
+        let has_port = stream.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        Some(if has_port { stream.to_owned() } else { format!("{stream}:{port}") })
+    }
+
     /// Whether what a receiver takes is confirmed later: on a stream, when its connection has outlived it.
     pub fn settles(&self) -> bool {
         self.address.starts_with("tcp://") || self.address.starts_with("tls://")
