@@ -225,15 +225,14 @@ impl Arrivals {
             format!("{} {} -> {}", change.field, value(&change.from), value(&change.to))
         });
         let changes = changes.collect::<Vec<_>>().join(", ");
-        let size = line.len().div_ceil(1024);
+        let changes = if changes.is_empty() { changes } else { format!("  [{}]", harmless(&changes, 160)) };
         output::line(format_args!(
-            "{:<10} {:<7} {:<13} {:>5} KiB  {}  {}",
+            "{:<10} {:<7} {:<13} {:>4} KiB  {}{changes}",
             kind.as_str(),
             incident.id,
             incident.severity.as_deref().unwrap_or("-"),
-            size,
-            harmless(incident.name.as_deref().unwrap_or("")),
-            harmless(&changes),
+            line.len().div_ceil(1024),
+            harmless(incident.name.as_deref().unwrap_or(""), 60),
         ))
     }
 }
@@ -255,7 +254,8 @@ struct Shown {
     severity: Option<String>,
 }
 
-/// Names come from outside: nothing in them may steer the terminal.
-fn harmless(text: &str) -> String {
-    text.chars().take(72).flat_map(char::escape_debug).collect::<String>().replace("\\\"", "\"").replace("\\'", "'")
+/// The first characters of a text from outside: nothing in it may steer the terminal.
+fn harmless(text: &str, characters: usize) -> String {
+    let printable = |c: char| if matches!(c, '"' | '\'') { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().take(characters).map(printable).collect()
 }
