@@ -1,0 +1,121 @@
+//! Our query strings, judged by OData parsers that nobody here wrote (npm, pinned in `tests/odata/`). The sandbox's own
+//! opinion must agree with theirs, or it would teach us to send what a real server refuses.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use xdrelay::sandbox::query::{ListQuery, Taste};
+
+/// What the source sends.
+fn queries() -> Vec<String> {
+    [
+        "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00Z&$top=100&$skip=0",
+        "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00Z&$top=100&$skip=95",
+        "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00.0000000Z%20and%20lastUpdateTime%20lt%202026-11-21T01:00:00.1234567Z&$top=100",
+        "%24filter=lastUpdateTime%20ge%202026-11-21T00%3A00%3A00Z&%24top=1&%24skip=0",
+        "$filter=createdTime%20ge%202026-11-21T00:00:00Z%20and%20createdTime%20lt%202026-11-21T00:00:01Z",
+        "$top=1",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// What nobody may take: proof that the judges judge.
+const REFUSED: [&str; 10] = [
+    "$filter=lastUpdateTime+ge+2026-11-21T00:00:00Z",
+    "$filter=lastUpdateTime%20gte%202026-11-21T00:00:00Z",
+    "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00",
+    "$filter=lastUpdateTime%20ge%202026-13-41T00:00:00Z",
+    "$filter=lastUpdateTime%20ge",
+    "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00Z%20and",
+    "$filter=lastUpdateTime%20ge%20datetime'2026-11-21T00:00:00'",
+    "$filter=status%20eq%20'Active",
+    "$top=abc",
+    "$skip=x",
+];
+
+/// The judges' installation, or why there is none.
+fn installed() -> Result<PathBuf, String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odata");
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("odata");
+    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    for name in ["package.json", "package-lock.json", "judge.cjs"] {
+        std::fs::copy(source.join(name), place.join(name)).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let lock = std::fs::read(source.join("package-lock.json")).map_err(|error| error.to_string())?;
+    let done = place.join("installed.lock");
+    if std::fs::read(&done).is_ok_and(|installed| installed == lock) {
+        return Ok(place);
+    }
+    let npm = Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", "--fetch-retries=1"])
+        .current_dir(&place)
+        .output()
+        .map_err(|error| format!("npm cannot be run: {error}; install Node.js 20 or newer with npm"))?;
+    if !npm.status.success() {
+        let why = String::from_utf8_lossy(&npm.stderr).into_owned();
+        return Err(format!(
+            "npm ci fails in {}; it needs a package registry or a full npm cache: {why}",
+            place.display()
+        ));
+    }
+    std::fs::write(&done, lock).map_err(|error| error.to_string())?;
+    Ok(place)
+}
+
+/// One line of verdicts for each query.
+fn judged(place: &Path, queries: &[String]) -> Result<Vec<String>, String> {
+    let mut node = Command::new("node")
+        .arg("judge.cjs")
+        .current_dir(place)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("node cannot be run: {error}; install Node.js 20 or newer"))?;
+    let mut input = node.stdin.take().expect("it is piped");
+    // A few lines: they fit into the pipe before anything is read.
+    input.write_all((queries.join("\n") + "\n").as_bytes()).map_err(|error| error.to_string())?;
+    drop(input);
+    let output = node.wait_with_output().map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn taken_by_the_sandbox(query: &str) -> bool {
+    let strict = Taste { top_max: 100, skip_max: None, refuses_lt: false, plus_is_space: false };
+    ListQuery::parse(query, strict).is_ok()
+}
+
+#[test]
+fn our_queries_are_odata_to_others() {
+    let ours = queries();
+    let refused = REFUSED.map(str::to_owned);
+    let verdicts = installed().and_then(|place| judged(&place, &[&ours[..], &refused[..]].concat()));
+    let verdicts = match verdicts {
+        Ok(verdicts) => verdicts,
+        Err(why) if std::env::var_os("CI").is_some() => panic!("the OData parsers are missing: {why}"),
+        Err(why) => {
+            // Past the capture of the test harness, which hides what a passing test prints; in one piece.
+            let skipped = format!("\nSKIPPED: no third-party OData parser judged the query strings: {why}\n");
+            let _ = std::io::stderr().write_all(skipped.as_bytes());
+            return;
+        }
+    };
+    assert_eq!(verdicts.len(), ours.len() + refused.len(), "one line of verdicts for each query: {verdicts:?}");
+    for (query, verdict) in ours.iter().zip(&verdicts) {
+        assert_eq!(verdict, "odata-v4-parser:OK @odata/parser:OK", "{query}");
+    }
+    for (query, verdict) in refused.iter().zip(&verdicts[ours.len()..]) {
+        assert_eq!(verdict, "odata-v4-parser:REJECT @odata/parser:REJECT", "{query}");
+    }
+}
+
+#[test]
+fn the_sandbox_agrees_with_the_judges() {
+    for query in queries() {
+        assert!(taken_by_the_sandbox(&query), "the sandbox refuses {query}");
+    }
+    for query in REFUSED {
+        assert!(!taken_by_the_sandbox(query), "the sandbox takes {query}");
+    }
+}
