@@ -61,7 +61,7 @@ pub(crate) struct Parsed {
 impl Rsyslog {
     /// Starts one in this directory. `None` where it is not installed and this is not CI: then the test says so and ends.
     pub(crate) fn start(dir: &Path) -> Option<Self> {
-        if Command::new("rsyslogd").arg("-v").stdout(Stdio::null()).status().is_err() {
+        if program().is_none() {
             let remedy = "rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls";
             assert!(std::env::var_os("CI").is_none(), "{remedy}");
             skip(remedy);
@@ -81,7 +81,7 @@ impl Rsyslog {
         assert!(self.process.is_none(), "it runs");
         let log =
             std::fs::File::options().create(true).append(true).open(self.dir.join("rsyslogd.log")).expect("a log");
-        let process = Command::new("rsyslogd")
+        let process = Command::new(program().expect("found at the start"))
             .args(["-n", "-f"])
             .arg(self.dir.join("rsyslog.conf"))
             .arg("-i")
@@ -92,13 +92,9 @@ impl Rsyslog {
             .spawn()
             .expect("rsyslogd starts");
         self.process = Some(process);
-        wait_for("rsyslogd to listen", || {
-            let process = self.process.as_mut().expect("just started");
-            if let Some(status) = process.try_wait().expect("its state") {
-                panic!("rsyslogd ended with {status}: {}", self.log());
-            }
-            [self.tcp, self.tls].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
-        });
+        let listens =
+            comes_true(|| [self.tcp, self.tls].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()));
+        assert!(listens, "rsyslogd does not listen; is rsyslog-gnutls installed? its log: {}", self.log());
     }
 
     /// Ends it in good order: SIGTERM, and waits.
@@ -106,7 +102,7 @@ impl Rsyslog {
         let mut process = self.process.take().expect("it runs");
         let told = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", process.id())).status();
         assert!(told.expect("a shell").success());
-        wait_for("rsyslogd to end", || process.try_wait().expect("its state").is_some());
+        assert!(comes_true(|| process.try_wait().expect("its state").is_some()), "rsyslogd does not end");
     }
 
     /// Kills it at once, with whatever it had in memory: SIGKILL, and waits.
@@ -130,10 +126,11 @@ impl Rsyslog {
     /// Waits until it has written down at least so many messages, and hands them out.
     pub(crate) fn wait_for_received(&self, count: usize) -> Vec<Parsed> {
         let mut received = Vec::new();
-        wait_for(&format!("{count} messages; its log: {}", self.log()), || {
+        let came = comes_true(|| {
             received = self.received();
             count <= received.len()
         });
+        assert!(came, "{} of {count} messages came; its log: {}", received.len(), self.log());
         received
     }
 
@@ -156,13 +153,22 @@ fn skip(remedy: &str) {
     println!("SKIPPED: {remedy}");
 }
 
-/// Waits until the condition is true, looking again every few milliseconds, and fails with `what` after [`BOUND`].
-pub(crate) fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
+/// Waits until the condition is true, looking again every few milliseconds; false when [`BOUND`] is over.
+pub(crate) fn comes_true(mut is_true: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !is_true() {
-        assert!(start.elapsed() < BOUND, "waited {BOUND:?} in vain for {what}");
+        if BOUND < start.elapsed() {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
+}
+
+/// The program, where it is; Debian keeps it out of the search path of ordinary users.
+fn program() -> Option<&'static str> {
+    let runs = |program: &&str| Command::new(program).arg("-v").stdout(Stdio::null()).status().is_ok();
+    ["rsyslogd", "/usr/sbin/rsyslogd"].into_iter().find(runs)
 }
 
 /// Ports that are free now, below those that the system gives to outgoing connections, so that they are free again for a
