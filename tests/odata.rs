@@ -5,20 +5,21 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use xdrelay::api::defender;
+use xdrelay::model::page::{Query, Window};
+use xdrelay::model::timestamp::Timestamp;
 use xdrelay::sandbox::query::{ListQuery, Taste};
 
-/// What the source sends.
+/// What the source sends: every shape that the dialect builds.
 fn queries() -> Vec<String> {
-    [
-        "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00Z&$top=100&$skip=0",
-        "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00Z&$top=100&$skip=95",
-        "$filter=lastUpdateTime%20ge%202026-11-21T00:00:00.0000000Z%20and%20lastUpdateTime%20lt%202026-11-21T01:00:00.1234567Z&$top=100",
-        "%24filter=lastUpdateTime%20ge%202026-11-21T00%3A00%3A00Z&%24top=1&%24skip=0",
-        "$filter=createdTime%20ge%202026-11-21T00:00:00Z%20and%20createdTime%20lt%202026-11-21T00:00:01Z",
-        "$top=1",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+    let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let from = ["1970-01-01T00:00:00Z", "2026-11-21T00:00:00.1234567Z", "2026-02-28T23:59:59.9999999Z"];
+    let to = [None, Some("2026-11-21T01:00:00Z"), Some("2026-12-31T23:59:59.1Z")];
+    let windows = from.iter().flat_map(|from| to.iter().map(|to| Window { from: time(from), to: to.map(time) }));
+    windows
+        .flat_map(|window| [(0, 1), (95, 100), (19_995, 100)].map(|(skip, top)| Query { window, skip, top }))
+        .map(|query| defender::list_query(&query))
+        .collect()
 }
 
 /// What nobody may take: proof that the judges judge.

@@ -30,8 +30,8 @@ use crate::transport::datagram::{Datagram, DatagramError, UDP_PAYLOAD_BYTES_MAX}
 use crate::transport::stream::{Stream, StreamError, Target};
 use crate::transport::tls;
 
-/// The longest message on a stream where the configuration names none.
-const STREAM_MESSAGE_SIZE: Size = Size(64 * 1024);
+/// The longest message on a stream where the configuration names none: rsyslog loses its place in a stream above 200,000.
+const STREAM_MESSAGE_SIZE: Size = Size(192 * 1024);
 /// The longest message in a datagram where the configuration names none.
 const DATAGRAM_MESSAGE_SIZE: Size = Size(8 * 1024);
 /// Every receiver takes this much (RFC 5424 section 6.1), so a lower limit is a mistake.
@@ -51,7 +51,7 @@ pub struct Config {
     /// How messages are told apart on a stream.
     #[serde(default)]
     pub framing: Framing,
-    /// The longest message the receiver takes, header included. Left out: 64 KiB on a stream, 8 KiB in a
+    /// The longest message the receiver takes, header included. Left out: 192 KiB on a stream, 8 KiB in a
     /// datagram. A longer one is refused, never cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_size: Option<Size>,
