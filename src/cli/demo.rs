@@ -181,7 +181,7 @@ fn status_line(board: &Board, delivered: u64) -> String {
     let error = tenant.error.as_deref().map(|why| format!("  |  {why}")).unwrap_or_default();
     let cursor = tenant.cursor.as_deref().and_then(|time| time.get(11..19)).unwrap_or("-");
     format!(
-        "{delivered} delivered  |  {} calls left this hour  |  {} sweeps  |  cursor {cursor}{error}",
+        "{delivered} delivered  |  {} calls in reserve  |  {} sweeps  |  cursor {cursor}{error}",
         tenant.quota_remaining[1], tenant.rounds
     )
 }

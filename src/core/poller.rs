@@ -191,7 +191,7 @@ impl Poller {
             (Reader::Sweep, None) => self.pay(reader, self.first_call(), Lane::Sweep, self.sweeps.due(), now, quota),
             (Reader::Tail, Some(position)) => {
                 quota.tail_due_at(self.tail.due());
-                let query = self.tail.query(position.floor, &self.clock, now);
+                let query = self.tail.query(position, &self.clock, now);
                 self.pay(reader, query, Lane::Tail, self.tail.due(), now, quota)
             }
             (Reader::Sweep, Some(position)) => self.sweep(position, now, quota),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::core::pass::ROWS_MIN;
+use crate::core::poller::Position;
 use crate::core::source_clock::SourceClock;
 use crate::model::incident::Row;
 use crate::model::moment::Moment;
@@ -40,11 +41,12 @@ impl Tail {
         self.due = due;
     }
 
-    /// The page to ask for now. `floor` is the oldest time that any query may ask for.
-    pub(crate) fn query(&self, floor: Timestamp, clock: &SourceClock, now: Moment) -> Query {
+    /// The page to ask for now: never anything older than the floor, and the newest behind the cursor where nothing is known
+    /// yet of the source's clock.
+    pub(crate) fn query(&self, position: Position, clock: &SourceClock, now: Moment) -> Query {
         let quiet = clock.now(now).map(|time| time.earlier(QUIET));
         let below = self.newest.map(|newest| newest.earlier(BELOW_NEWEST));
-        let from = below.max(quiet).unwrap_or(floor).max(floor).floor_to_second();
+        let from = below.max(quiet).unwrap_or(position.cursor).max(position.floor).floor_to_second();
         Query { window: Window { from, to: None }, skip: 0, top: self.top }
     }
 

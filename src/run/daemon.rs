@@ -115,7 +115,7 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     }
     let tenants = tenants(&config, &around)?;
 
-    // Deliveries stop after the readers, so that what was just read still goes out.
+    // Deliveries stop after the readers, see `wait`.
     let (stop_reading, stop_delivering) = (handle.stop.clone(), CancellationToken::new());
     let (reopen, reopened) = watch::channel(0);
     let mut loops = Loops::default();
@@ -260,14 +260,28 @@ async fn wait(
         ending = round(config, handle, store), if until == Until::RoundIsDone => ending,
     };
     handle.stop.cancel();
+    // What was just read still goes out where its sink takes it; half of the grace is for that, the rest for closing.
+    let _ = tokio::time::timeout(config.shutdown.grace.0 / 2, drained(config, handle, store)).await;
     stop_delivering.cancel();
-    match tokio::time::timeout(config.shutdown.grace.0, all_ended(loops)).await {
+    match tokio::time::timeout(config.shutdown.grace.0 / 2, all_ended(loops)).await {
         Ok(Ok(())) => Ok(ending),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
             tracing::warn!(grace = %config.shutdown.grace, "the grace period is over; what is in the air is sent again at the next start");
             Ok(Ending::Hurried)
         }
+    }
+}
+
+/// Until no sink that takes events lacks any.
+async fn drained(config: &Config, handle: &Handle, store: &Store) {
+    let newest = store.newest();
+    let lacks = |name: &SinkName| {
+        let takes = handle.board.status().sinks.get(name).is_some_and(|sink| sink.state == "delivering");
+        takes && store.progress(name).is_ok_and(|progress| progress.acknowledged < *newest.borrow())
+    };
+    while config.sinks.iter().any(|(name, sink)| !sink.kind.settles() && lacks(name)) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

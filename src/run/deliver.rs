@@ -1,5 +1,6 @@
 //! The loop of one sink: reads the outbox, renders, hands over, makes the progress durable. The courier decides.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::admin::board::Board;
 use crate::admin::metrics::Metrics;
 use crate::config::sink::Sink as Config;
 use crate::core::courier::{Courier, DeliverError, Handed, Progress, Refusal, State, Todo};
-use crate::model::names::{Seq, SinkName};
+use crate::model::names::{Seq, SinkName, TenantName};
+use crate::model::timestamp::Timestamp;
 use crate::run::clock::Clock;
 use crate::run::tenant::Surroundings;
 use crate::run::tenant::seed;
@@ -45,14 +47,13 @@ struct Open {
     courier: Courier,
     newest: watch::Receiver<Seq>,
     /// Handed over and not yet counted as delivered.
-    briefs: Vec<Handover>,
+    handed_over: BTreeMap<Seq, Handover>,
 }
 
 /// What the metrics want to know of an event once it is acknowledged.
 struct Handover {
-    seq: Seq,
-    tenant: crate::model::names::TenantName,
-    last_update: Option<crate::model::timestamp::Timestamp>,
+    tenant: TenantName,
+    last_update: Option<Timestamp>,
 }
 
 impl Delivery {
@@ -103,7 +104,7 @@ impl Delivery {
         let refused = self.store.refused(&self.name)?.into_iter().map(|refusal| refusal.seq);
         let (limit, _) = self.config.kind.batch_limit();
         let courier = Courier::new(&progress, refused, limit, self.config.kind.settles(), seed(&self.name));
-        Ok(Some(Open { sink, courier, newest: self.store.newest(), briefs: Vec::new() }))
+        Ok(Some(Open { sink, courier, newest: self.store.newest(), handed_over: BTreeMap::new() }))
     }
 
     async fn step(
@@ -168,11 +169,8 @@ impl Delivery {
             tracing::info!(sink = %self.name, failures, "the sink takes events again");
         }
         if result.is_ok() {
-            open.briefs.retain(|brief| !outgoing.iter().any(|outgoing| outgoing.seq == brief.seq));
-            open.briefs.extend(outgoing.into_iter().map(|outgoing| Handover {
-                seq: outgoing.seq,
-                tenant: outgoing.event.tenant,
-                last_update: outgoing.event.last_update,
+            open.handed_over.extend(outgoing.into_iter().map(|Outgoing { seq, event, .. }| {
+                (seq, Handover { tenant: event.tenant, last_update: event.last_update })
             }));
         }
         open.courier.sent(handed, result, self.clock.now());
@@ -211,14 +209,15 @@ impl Delivery {
         let refused = refusals.len() as u64;
         let acknowledged = progress.acknowledged;
         self.store.acknowledge(&self.name, progress, refusals).await?;
-        let done = open.briefs.extract_if(.., |brief| brief.seq <= acknowledged).collect::<Vec<_>>();
-        for brief in &done {
-            self.metrics.acknowledged(&self.name, &brief.tenant, brief.last_update);
+        let waiting = open.handed_over.split_off(&acknowledged.next());
+        let delivered = std::mem::replace(&mut open.handed_over, waiting);
+        for event in delivered.values() {
+            self.metrics.acknowledged(&self.name, &event.tenant, event.last_update);
         }
         self.metrics.refused(&self.name, refused);
         self.board.sink(&self.name, |status| {
             status.acknowledged = acknowledged.0;
-            status.delivered += done.len() as u64;
+            status.delivered += delivered.len() as u64;
             status.refused += refused;
         });
         Ok(())
