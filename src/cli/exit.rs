@@ -78,10 +78,8 @@ impl From<RunError> for Exit {
 /// Standard output is gone or full.
 impl From<std::io::Error> for Exit {
     fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            // Whoever read has read enough, as `head` does.
-            std::io::ErrorKind::BrokenPipe => Self::new(IO, ""),
-            _ => Self::new(IO, format!("standard output: {error}")),
-        }
+        // Whoever read has read enough, as `head` does.
+        let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self::new(IO, if enough { String::new() } else { format!("standard output: {error}") })
     }
 }

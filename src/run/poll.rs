@@ -116,7 +116,7 @@ fn fetched(tenant: &Tenant, reader: Reader, answer: Result<Page, FetchError>) {
 fn complain(tenant: &Tenant, reader: Reader, error: &FetchError, failures: u32) {
     // One retry with a new token is the ordinary end of a token's life.
     let ordinary = matches!(error, FetchError::Unauthorized { .. }) && failures == 0;
-    if !ordinary && failures % 10 == 0 {
+    if !ordinary && failures.is_multiple_of(10) {
         tracing::warn!(tenant = %tenant.name, reader = name(reader), failures = failures + 1, %error, "cannot read incidents");
     } else {
         tracing::debug!(tenant = %tenant.name, reader = name(reader), failures = failures + 1, %error, "cannot read incidents");
