@@ -39,7 +39,7 @@ impl Exit {
     }
 
     pub(crate) fn config(problems: &Problems) -> Self {
-        Self::new(CONFIG, problems.to_string())
+        Self::new(CONFIG, format!("the configuration cannot be used\n{problems}"))
     }
 
     /// Says why on standard error.
