@@ -264,6 +264,10 @@ impl Poller {
             return Todo::Wait(due);
         }
         if self.sweeps.run().is_none() {
+            if self.clock.latest().is_none() {
+                // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for.
+                return self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, due, now, quota);
+            }
             self.sweeps.begin(position, &self.settings, &self.clock, now);
             self.health.reading(self.sweeps.way_back(position, &self.settings, &self.clock));
         }
@@ -289,7 +293,7 @@ impl Poller {
         Todo::Fetch(query, lane)
     }
 
-    /// What a first run asks before it knows the server's time: one row, whatever it is.
+    /// What is asked for the sake of the server's time: one row, whatever it is.
     const fn first_call(&self) -> Query {
         Query { window: Window { from: Timestamp::from_ticks(0), to: None }, skip: 0, top: 1 }
     }
@@ -315,10 +319,10 @@ impl Poller {
                 self.tail.due_at((hand.began + interval).max(now));
             }
             Reader::Sweep => {
-                if let Some(run) = self.sweeps.run_mut() {
-                    run.answered();
-                    run.pass.read(&page.rows);
-                }
+                // Without a reading it was asked for the time only.
+                let Some(run) = self.sweeps.run_mut() else { return };
+                run.answered();
+                run.pass.read(&page.rows);
             }
         }
         hand.commit = Some(Commit::Rows(page));

@@ -1,0 +1,252 @@
+//! The poller asked step by step: what it wants in which situation, and what it costs. No simulation, no time but ours.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use xdrelay::core::poller::{Commit, Committed, Done, Poller, Position, Reader, Settings, Start, Todo};
+use xdrelay::core::quota::{Lane, Limits, Quota};
+use xdrelay::model::incident::Row;
+use xdrelay::model::moment::Moment;
+use xdrelay::model::page::{FetchError, Page, Query};
+use xdrelay::model::timestamp::Timestamp;
+
+const EPOCH: u64 = 1_800_000_000;
+const LIMITS: Limits = Limits { per_minute: 50, per_hour: 1500 };
+
+/// A poller, its quota, and a clock that only moves when the poller waits.
+struct Table {
+    poller: Poller,
+    quota: Quota,
+    now: Moment,
+}
+
+impl Table {
+    fn new(start: Start, position: Option<Position>) -> Self {
+        let now = Moment::from_nanos(1_000_000_000);
+        let settings = Settings {
+            interval: None,
+            overlap: Duration::from_secs(1800),
+            sweep_every: Duration::from_secs(60),
+            page_size: 10,
+            list_per_hour: LIMITS.per_hour,
+            start,
+        };
+        Self { poller: Poller::new(settings, position, 1, now), quota: Quota::fresh(LIMITS), now }
+    }
+
+    /// A poller that has been reading for a while.
+    fn running() -> Self {
+        let swept = Some(server_time(0));
+        let mut table = Self::new(Start::Now, Some(Position { swept, ..Position::start(server_time(0)) }));
+        table.told_the_time();
+        table.fetch(Reader::Sweep);
+        table.answer(Reader::Sweep, rows(0..0));
+        table.fetch(Reader::Sweep);
+        table.answer(Reader::Sweep, rows(0..0));
+        table.position();
+        table
+    }
+
+    /// The first call after a start, which asks for the time and for nothing else.
+    fn told_the_time(&mut self) {
+        assert_eq!(self.fetch(Reader::Sweep).0.top, 1);
+        self.answer_only(Reader::Sweep, rows(0..1));
+    }
+
+    /// Waits until the reader wants a call, and charges it.
+    fn fetch(&mut self, reader: Reader) -> (Query, Lane) {
+        for _ in 0..100 {
+            match self.poller.todo(reader, self.now, &mut self.quota) {
+                Todo::Wait(until) => self.now = self.now.max(until),
+                Todo::Fetch(query, lane) => {
+                    assert!(self.quota.charge(lane, self.now).is_some(), "what it asks for can be paid");
+                    return (query, lane);
+                }
+                Todo::Commit(commit) => panic!("{commit:?} before a call"),
+            }
+        }
+        panic!("no call after a hundred waits");
+    }
+
+    fn fail(&mut self, reader: Reader, error: FetchError) {
+        self.poller.fetched(reader, Err(error), self.now, &mut self.quota);
+    }
+
+    /// Answers a call and commits its rows, all of them unseen.
+    fn answer(&mut self, reader: Reader, rows: Vec<Row>) {
+        let unseen = Committed {
+            unseen_rows: rows.len() as u32,
+            oldest_unseen: rows.iter().filter_map(Row::last_update).min(),
+            ..Committed::default()
+        };
+        self.answer_only(reader, rows);
+        match self.poller.todo(reader, self.now, &mut self.quota) {
+            Todo::Commit(Commit::Rows(_)) => self.poller.committed(reader, &Done::Rows(unseen), self.now),
+            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Position(_))) => panic!("{todo:?}"),
+        }
+    }
+
+    fn answer_only(&mut self, reader: Reader, rows: Vec<Row>) {
+        let date = Some(server_time(self.now.since(Moment::default()).as_secs()));
+        self.poller.fetched(reader, Ok(Page { rows, date }), self.now, &mut self.quota);
+    }
+
+    /// The position that the sweep wants to be durable, made so.
+    fn position(&mut self) -> Position {
+        match self.poller.todo(Reader::Sweep, self.now, &mut self.quota) {
+            Todo::Commit(Commit::Position(position)) => {
+                self.poller.committed(Reader::Sweep, &Done::Position(position), self.now);
+                position
+            }
+            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Rows(_))) => panic!("{todo:?}"),
+        }
+    }
+
+    /// How long until the reader wants its next call.
+    fn pause(&mut self, reader: Reader) -> Duration {
+        let before = self.now;
+        self.fetch(reader);
+        self.now.since(before)
+    }
+}
+
+fn server_time(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(EPOCH + seconds)
+}
+
+fn rows(ids: std::ops::Range<u32>) -> Vec<Row> {
+    let row = |id| format!(r#"{{"incidentId":{id},"lastUpdateTime":"{}"}}"#, server_time(1));
+    ids.map(|id| Row::new(RawValue::from_string(row(id)).expect("JSON"))).collect()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_first_run_begins_at_a_server_time_that_two_answers_agree_on() {
+    let mut table = Table::new(Start::Back(seconds(3600)), None);
+    for _ in 0..2 {
+        let (query, _) = table.fetch(Reader::Sweep);
+        assert_eq!(query.top, 1);
+        table.answer_only(Reader::Sweep, rows(0..1));
+    }
+    let position = table.position();
+    assert_eq!(position.cursor, position.floor);
+    let first_answer = server_time(1);
+    assert_eq!(position.cursor, first_answer.earlier(seconds(3600)), "the earlier of the two answers");
+}
+
+#[test]
+fn an_answer_without_a_date_begins_nothing() {
+    let mut table = Table::new(Start::Now, None);
+    table.fetch(Reader::Sweep);
+    table.poller.fetched(Reader::Sweep, Ok(Page::default()), table.now, &mut table.quota);
+    assert!(matches!(table.poller.todo(Reader::Sweep, table.now, &mut table.quota), Todo::Wait(_)));
+    assert_eq!(table.poller.position(), None);
+}
+
+#[test]
+fn a_quiet_minute_costs_one_tail_call_every_three_seconds_and_two_calls_of_a_sweep() {
+    let mut table = Table::running();
+    assert!(table.pause(Reader::Tail) < seconds(2), "the first as soon as the quota allows");
+    table.answer(Reader::Tail, rows(0..0));
+    assert_eq!(table.pause(Reader::Tail), seconds(3));
+    table.answer(Reader::Tail, rows(0..0));
+    let (query, lane) = table.fetch(Reader::Sweep);
+    assert_eq!((query.skip, lane), (0, Lane::Sweep));
+    table.answer(Reader::Sweep, rows(0..0));
+    table.fetch(Reader::Sweep);
+    table.answer(Reader::Sweep, rows(0..0));
+    table.position();
+    assert!(seconds(50) < table.pause(Reader::Sweep));
+}
+
+#[test]
+fn a_quiet_tail_asks_for_the_last_minute_and_never_below_the_floor() {
+    let mut table = Table::running();
+    table.now = table.now + seconds(600);
+    let (query, _) = table.fetch(Reader::Tail);
+    let elapsed = table.now.since(Moment::default()).as_secs();
+    let asked = server_time(elapsed - 60).since(query.window.from).as_secs() as i64;
+    assert!(asked.abs() <= 2, "{:?}", query.window);
+    let young = Table::running().fetch(Reader::Tail).0;
+    assert_eq!(young.window.from, server_time(0), "the floor");
+}
+
+#[test]
+fn a_tail_page_full_of_new_rows_brings_the_sweep_forward() {
+    let mut table = Table::running();
+    table.fetch(Reader::Tail);
+    table.answer(Reader::Tail, rows(0..9));
+    let mut other = Table::running();
+    other.fetch(Reader::Tail);
+    other.answer(Reader::Tail, rows(0..10));
+    assert!(seconds(30) < table.pause(Reader::Sweep), "a page that is not full does not");
+    assert!(other.pause(Reader::Sweep) < seconds(5), "a full one does");
+}
+
+#[test]
+fn the_cursor_moves_on_the_second_sweep_to_what_the_first_allowed() {
+    let far = server_time(3000);
+    let mut table = Table::new(Start::Now, Some(Position { swept: Some(far), ..Position::start(server_time(0)) }));
+    table.told_the_time();
+    table.fetch(Reader::Sweep);
+    table.answer(Reader::Sweep, rows(0..0));
+    table.fetch(Reader::Sweep);
+    table.answer(Reader::Sweep, rows(0..0));
+    assert_eq!(table.position().cursor, far.earlier(seconds(1800)));
+}
+
+#[test]
+fn a_rejected_token_is_renewed_at_once_and_then_no_more() {
+    let mut table = Table::running();
+    let unauthorized = || FetchError::Unauthorized { why: "expired".into() };
+    table.fetch(Reader::Tail);
+    table.fail(Reader::Tail, unauthorized());
+    assert!(table.pause(Reader::Tail) < seconds(3), "only the quota paces the second try");
+    table.fail(Reader::Tail, unauthorized());
+    assert!(seconds(10) <= table.pause(Reader::Tail));
+}
+
+#[test]
+fn a_429_keeps_both_readers_away_for_as_long_as_it_says() {
+    let mut table = Table::running();
+    table.fetch(Reader::Tail);
+    table.fail(Reader::Tail, FetchError::Throttled { after: Some(seconds(200)), why: "quota".into() });
+    assert!(seconds(200) <= table.pause(Reader::Sweep));
+    let absurd = FetchError::Throttled { after: Some(seconds(1_000_000_000)), why: "quota".into() };
+    table.fail(Reader::Sweep, absurd);
+    assert!(table.pause(Reader::Tail) <= seconds(3601), "nobody sends us away for longer than an hour");
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_asked_for_again_with_fewer_rows() {
+    let mut table = Table::running();
+    let too_large = || FetchError::TooLarge { limit: 1 };
+    table.fetch(Reader::Sweep);
+    table.fail(Reader::Sweep, too_large());
+    assert_eq!(table.fetch(Reader::Sweep).0.top, 5);
+    table.fail(Reader::Sweep, too_large());
+    assert_eq!(table.fetch(Reader::Sweep).0.top, 2);
+    table.fail(Reader::Sweep, too_large());
+    assert!(seconds(10) <= table.pause(Reader::Sweep), "two rows are the least; then it is somebody's business");
+}
+
+#[test]
+fn a_long_way_back_is_read_in_windows_and_the_cursor_follows_each() {
+    let day = 86_400;
+    let mut table = Table::new(Start::Now, Some(Position::start(Timestamp::from_seconds(EPOCH - day))));
+    table.told_the_time();
+    let (query, lane) = table.fetch(Reader::Sweep);
+    let to = query.window.to.expect("a bounded window");
+    assert_eq!((lane, to.since(query.window.from)), (Lane::CatchUp, seconds(3600)));
+    assert_eq!(table.poller.interval(), seconds(6), "the tail leaves half of its calls");
+    table.answer(Reader::Sweep, rows(0..0));
+    table.fetch(Reader::Sweep);
+    table.answer(Reader::Sweep, rows(0..0));
+    assert_eq!(table.position().cursor, to);
+    table.fetch(Reader::Sweep);
+    table.fail(Reader::Sweep, FetchError::Rejected { why: "lt is not supported".into() });
+    assert_eq!(table.fetch(Reader::Sweep).0.window.to, None, "one open-ended sweep instead");
+}
