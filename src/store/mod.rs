@@ -24,7 +24,7 @@ use crate::store::open::Recovery;
 use crate::store::page::PageBatch;
 use crate::store::shared::{COMMANDS_MAX, Shared};
 use crate::store::tally::{Room, Tally};
-use crate::store::values::Entry;
+use crate::store::values::{Entry, Read};
 use crate::store::writer::Writer;
 
 mod body;
@@ -167,9 +167,9 @@ impl Store {
     /// As [`state`](Self::state).
     pub fn tenants(&self) -> Result<Vec<(TenantKey, Position)>, StoreError> {
         self.shared.read(|ledger| {
-            let pairs = ledger.scan::<Position>(Prefix::Positions);
+            let pairs = ledger.scan::<Read>(Prefix::Positions);
             let pairs = pairs.filter_map(|pair| match pair {
-                Ok((Key::Position(tenant), position)) => Some(Ok((tenant, position))),
+                Ok((Key::Position(tenant), read)) => Some(Ok((tenant, read.position))),
                 Ok(_) => None,
                 Err(error) => Some(Err(error)),
             });
@@ -182,7 +182,8 @@ impl Store {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn position(&self, tenant: &TenantKey) -> Result<Option<Position>, StoreError> {
-        self.shared.read(|ledger| ledger.get(&Key::Position(tenant.clone())))
+        let read = self.shared.read(|ledger| ledger.get::<Read>(&Key::Position(tenant.clone())))?;
+        Ok(read.map(|read| read.position))
     }
 
     /// Remembers how far a tenant was read. Durable on return.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::core::courier::{Progress, Refusal};
 use crate::core::poller::Position;
 use crate::core::quota::QuotaState;
-use crate::core::seen::Mark;
 use crate::model::moment::Moment;
 use crate::model::names::{Seq, SinkName, TenantKey};
 use crate::store::Endpoint;
@@ -22,6 +21,7 @@ use crate::store::ledger::{Ledger, Pending, guarded};
 use crate::store::outbox::Outbox;
 use crate::store::page::{self, truncate};
 use crate::store::shared::{COMMANDS_MAX, Shared};
+use crate::store::values::{Read, Remembered};
 
 /// The checkpoint is at most this much behind the ledger.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
@@ -54,7 +54,7 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 #[derive(Default)]
 struct Group {
     wrote: bool,
-    /// A tenant got its first position, which no loss may take back.
+    /// A tenant got its first position, or one that went back: the checkpoint must not say otherwise.
     founded: bool,
     failure: Option<StoreError>,
     answers: Vec<Answer>,
@@ -256,7 +256,7 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let ledger = self.ledger()?;
         let key = Key::Position(tenant);
-        let before = ledger.get::<Position>(&key)?;
+        let before = ledger.get::<Read>(&key)?.map(|read| read.position);
         if before == Some(position) {
             return Ok(());
         }
@@ -265,8 +265,8 @@ impl Writer {
             return Err(StoreError::misused(format!("a cursor cannot go back from {from} to {to}")));
         }
         let mut pending = Pending::default();
-        pending.put(&key, &position);
-        group.founded |= before.is_none();
+        pending.put(&key, &Read { position, end: self.outbox.totals.end });
+        group.founded |= before.is_none_or(|before| position.cursor < before.cursor);
         group.wrote |= pending.apply(&ledger)?;
         Ok(())
     }
@@ -342,8 +342,8 @@ impl Writer {
         let mut pending = Pending::default();
         let mut evicted = Evicted::default();
         let mut looked_at = 0;
-        for mark in ledger.scan_after::<Mark>(Prefix::Seen, after).take(EVICT_STEP) {
-            let (key, mark) = mark?;
+        for remembered in ledger.scan_after::<Remembered>(Prefix::Seen, after).take(EVICT_STEP) {
+            let (key, Remembered { mark, .. }) = remembered?;
             if mark.written < older_than {
                 pending.remove(&key);
                 evicted.marks += 1;
@@ -368,8 +368,8 @@ impl Writer {
             end: self.outbox.totals.end,
             ..Checkpoint::default()
         };
-        for pair in ledger.scan::<Position>(Prefix::Positions) {
-            if let (Key::Position(key), position) = pair? {
+        for pair in ledger.scan::<Read>(Prefix::Positions) {
+            if let (Key::Position(key), Read { position, .. }) = pair? {
                 let oldest = self.outbox.oldest_undelivered(&key).unwrap_or(position.cursor);
                 let cursor = position.cursor.min(oldest).max(position.floor);
                 checkpoint.tenants.entry(key).or_default().position = Some(Position { cursor, ..position });
