@@ -37,7 +37,9 @@ mod ledger;
 pub mod open;
 mod outbox;
 pub mod page;
+mod seen;
 mod shared;
+mod sinks;
 pub mod tally;
 mod values;
 mod writer;
@@ -54,7 +56,7 @@ pub struct Settings {
     pub on_corrupt: OnCorrupt,
     /// Bytes of the outbox, compressed; see [`Store::room`].
     pub max_size: u64,
-    /// Bytes of the disk that are to stay free; see [`Store::room`].
+    /// Bytes of the disk that are to stay free, 32 MiB at least whatever is said here; see [`Store::room`].
     pub min_free: u64,
 }
 

@@ -69,6 +69,10 @@ pub(crate) fn open(settings: &Settings) -> Result<Found, OpenError> {
             why,
             "no checkpoint beside it can be read: restore the directory, or move it away and start anew from a chosen time",
         )),
+        (Some(_), OnCorrupt::Rebuild) if !directory.has_room_aside()? => Err(corrupt(
+            why,
+            "and so were those set aside before (sled.damaged-*): check the disk and the memory, then remove them",
+        )),
         (Some(checkpoint), OnCorrupt::Rebuild) => {
             let (ledger, outbox, set_aside) = make(&directory, &checkpoint)?;
             let tenants = checkpoint.tenants.iter().filter(|(_, tenant)| tenant.position.is_some());

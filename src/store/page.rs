@@ -8,14 +8,14 @@ use crate::core::seen::{self, Mark, News, Verdict};
 use crate::model::event::{Event, Notes};
 use crate::model::incident::{Fields, Head, Row};
 use crate::model::moment::Moment;
-use crate::model::names::{EventId, IncidentId, Seq, TenantKey, TenantName};
+use crate::model::names::{EventId, IncidentId, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
-use crate::store::body::Press;
 use crate::store::error::StoreError;
 use crate::store::keys::Key;
 use crate::store::ledger::{Ledger, Pending};
 use crate::store::outbox::Outbox;
-use crate::store::values::{Damage, Remembered};
+use crate::store::values::Remembered;
+use crate::store::{self, body::Press};
 
 /// Bytes of a field that a mark remembers, so that a mark stays small whatever somebody writes into an assignee. Longer
 /// texts are compared by their beginning; the incident itself keeps them whole.
@@ -58,7 +58,7 @@ pub(crate) fn commit(
         let mark_key = Key::seen(&key, &id);
         let mark = match marks.get(&id) {
             Some(mark) => Some(mark.clone()),
-            None => remembered(ledger, &mark_key, outbox.totals.end)?,
+            None => store::seen::remembered(ledger, &mark_key, outbox.totals.end)?,
         };
         let news = match seen::judge(mark.as_ref(), &row, date, now) {
             Verdict::New(news) => news,
@@ -81,15 +81,6 @@ pub(crate) fn commit(
     }
     *wrote |= pending.apply(ledger)?;
     Ok(committed)
-}
-
-fn remembered(ledger: &Ledger, key: &Key, end: Seq) -> Result<Option<Mark>, StoreError> {
-    match ledger.get::<Remembered>(key)? {
-        Some(Remembered { seq, .. }) if end < seq => {
-            Err(Damage { why: format!("event {seq} is remembered as seen, but the outbox ends at {end}") }.into())
-        }
-        remembered => Ok(remembered.map(|remembered| remembered.mark)),
-    }
 }
 
 fn event_of(tenant: &TenantName, sequence: u64, now: Moment, row: Row, news: &News) -> Event {
