@@ -329,15 +329,22 @@ fn is_given_up(tenant: &crate::admin::board::TenantStatus) -> bool {
     tenant.rounds == 0 && (tenant.refused || FAILURES_MAX <= tenant.failures)
 }
 
-/// The sinks that lack something.
+/// The sinks that lack something, and how much.
 fn behind(config: &Config, status: &Status, store: &Store) -> Vec<String> {
     let newest = *store.newest().borrow();
     let lacks = |name: &&SinkName| store.progress(name).is_ok_and(|progress| progress.acknowledged < newest);
+    let lacking: Vec<_> = config.sinks.keys().filter(lacks).collect();
+    if lacking.is_empty() {
+        return Vec::new();
+    }
+    // Counted over all tenants; a sink that takes only some of them lacks at most so many.
+    let waiting = store.tally().map(|tally| tally.sinks).unwrap_or_default();
     let say = |name: &SinkName| {
+        let events = waiting.get(name).map(|behind| format!("{} events wait: ", behind.events)).unwrap_or_default();
         let why = status.sinks.get(name).and_then(|sink| sink.error.clone());
-        format!("sink {name}: {}", why.unwrap_or_else(|| "events are on their way".into()))
+        format!("sink {name}: {events}{}", why.unwrap_or_else(|| "they are on their way".into()))
     };
-    config.sinks.keys().filter(lacks).map(say).collect()
+    lacking.into_iter().map(say).collect()
 }
 
 fn verdict(failed: &[(&TenantName, &crate::admin::board::TenantStatus)], waiting: &[String]) -> Ending {

@@ -307,11 +307,13 @@ impl World {
         Some(stamp)
     }
 
-    /// The time of a change at `at`: on a 1/300 s tick, after what the incident had, now and then that of the change before.
+    /// The time of a change at `at`: on a 1/300 s tick, after what the incident had, now and then that of the change before,
+    /// where there is one.
     fn stamp(&mut self, at: Timestamp, floor: Option<Timestamp>) -> Timestamp {
         let after = floor.map_or(Timestamp::default(), stamp::next_tick);
         let ties = 0.0 < self.knobs.tie_rate && self.dice.random_bool(self.knobs.tie_rate);
-        if !(ties && after <= self.last_stamp) {
+        let has_before = self.last_stamp != Timestamp::default();
+        if !(ties && has_before && after <= self.last_stamp) {
             self.last_stamp = stamp::on_tick(at).max(after);
         }
         self.last_stamp

@@ -266,3 +266,13 @@ fn many_incidents_have_about_the_size_that_was_asked() {
         assert_eq!(world.rows().by_update(at(10), at(19)).count(), 10);
     }
 }
+
+#[test]
+fn the_very_first_change_has_no_other_to_share_a_time_with() {
+    let mut world = World::new(Knobs { tie_rate: 1.0, ..Knobs::still(1) });
+    world.create_sized(at(0), 2_000);
+    world.create_sized(at(9), 2_000);
+    world.settle(at(60));
+    let times: Vec<_> = world.rows().by_number().map(|row| row.last_update).collect();
+    assert_eq!(times, [at(0), at(0)]);
+}

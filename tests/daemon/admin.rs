@@ -1,0 +1,56 @@
+//! The admin endpoints and the control socket of a daemon that runs.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use crate::harness::{BOUND, Daemon, Place, QUICK, lively, wait_for, web};
+
+/// Of `interface.md`. `audit_missed_total` and `quarantined` come with what they count.
+const METRICS: [&str; 12] = [
+    "xdrelay_source_lag_seconds{tenant=\"contoso\"}",
+    "xdrelay_freshness_seconds_bucket{",
+    "xdrelay_delivery_seconds_bucket{",
+    "xdrelay_events_total{tenant=\"contoso\",kind=\"created\"}",
+    "xdrelay_delivered_total{sink=\"file\"}",
+    "xdrelay_refused_total{sink=\"file\"} 0",
+    "xdrelay_outbox_events{sink=\"file\"}",
+    "xdrelay_outbox_oldest_seconds{sink=\"file\"}",
+    "xdrelay_api_calls_total{tenant=\"contoso\",endpoint=\"list\",outcome=\"ok\"}",
+    "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"list\",window=\"hour\"}",
+    "xdrelay_clock_skew_seconds{tenant=\"contoso\"}",
+    "xdrelay_token_expires_seconds{tenant=\"contoso\"}",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoints_tell_how_the_daemon_fares() {
+    let (place, sandbox) = (Place::new(), lively().await);
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"\n\n";
+    place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file"), admin]);
+    let daemon = Daemon::start(&place);
+    let (origin, client) = (daemon.origin(), web());
+    let ask = async |path: &str| {
+        let answer = client.get(format!("{origin}{path}")).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    };
+    assert_eq!(ask("/healthz").await.0, 200);
+    let start = Instant::now();
+    while ask("/readyz").await.0 != 200 || place.arrivals("file").is_empty() {
+        assert!(start.elapsed() < BOUND, "it does not become ready: {}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (_, ready) = ask("/readyz").await;
+    assert!(ready.contains("\"ready\":true") && ready.contains("\"a_sink_delivers\":true"), "{ready}");
+    wait_for("the delivery to be acknowledged", || !place.command(&["status"]).out.contains("file: delivering, 0"));
+    wait_for("a sweep", || place.command(&["status"]).out.contains("last complete sweep"));
+    let (status, metrics) = ask("/metrics").await;
+    assert_eq!(status, 200);
+    for name in METRICS {
+        assert!(metrics.contains(name), "{name} is not in {metrics}");
+    }
+    assert!(metrics.ends_with("# EOF\n"));
+    assert_eq!(ask("/incidents/40961").await.0, 404, "incidents are for the owner of the socket alone");
+    let mode = |name: &str| std::fs::metadata(place.state().join(name)).expect("it is there").permissions().mode();
+    assert_eq!(mode("control.sock") & 0o777, 0o600);
+    assert_eq!(mode(".") & 0o777, 0o700);
+    assert_eq!(daemon.stop("TERM"), 0);
+}
