@@ -94,8 +94,8 @@ impl Quota {
         let per_minute = limits.per_minute.max(LIMIT_MIN);
         let per_hour = limits.per_hour.max(LIMIT_MIN);
         let minute = Limiter::new(1, MINUTE / (per_minute - 1 - IN_THE_AIR));
-        let burst = (per_hour * 40 / 1500).max(1);
-        let hour = Limiter::new(burst, HOUR / (per_hour * 24 / 25).min(per_hour - burst - IN_THE_AIR).max(1));
+        let burst = part(per_hour, 40, 1500).max(1);
+        let hour = Limiter::new(burst, HOUR / part(per_hour, 24, 25).min(per_hour - burst - IN_THE_AIR).max(1));
         Self { minute, hour, blocked_until: Moment::default(), tail_due: None }
     }
 
@@ -117,7 +117,7 @@ impl Quota {
 
     /// When the next call of this lane may go: `now` or earlier means at once.
     pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
-        let reserve = self.hour.burst * lane.reserve() / 40;
+        let reserve = part(self.hour.burst, lane.reserve(), 40);
         let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
         // A lower lane does not take the slot of a tail that is due before the next one.
         match self.tail_due {
@@ -174,6 +174,11 @@ impl Quota {
     pub fn sustained_period(&self) -> Duration {
         self.minute.period.max(self.hour.period)
     }
+}
+
+/// `numerator / denominator` of a limit, rounded down. A quota that somebody lifts may be any number.
+fn part(limit: u32, numerator: u32, denominator: u32) -> u32 {
+    u32::try_from(u64::from(limit) * u64::from(numerator) / u64::from(denominator)).unwrap_or(u32::MAX)
 }
 
 /// One governor limiter, its state and its clock held where we can read, store and restore them.
@@ -310,6 +315,15 @@ mod tests {
         assert_eq!(most_in_any(MINUTE, &calls), 48);
         assert!(most_in_any(HOUR, &calls) <= 1480);
         assert!(1440 * 3 <= calls.len(), "{}", calls.len());
+    }
+
+    #[test]
+    fn a_quota_may_be_any_number() {
+        for limit in [0, 1, LIMIT_MIN, 200_000_000, u32::MAX] {
+            let mut quota = Quota::fresh(Limits { per_minute: limit, per_hour: limit });
+            assert!(quota.charge(Lane::Audit, START).is_some(), "{limit}");
+            assert!(quota.ready_at(Lane::Audit, START) <= START + HOUR, "{limit}");
+        }
     }
 
     #[test]
