@@ -46,7 +46,7 @@ impl Limits {
     /// The tail takes every second slot of the minute and 80 % of the hour at most. Any faster runs the hour dry, and then
     /// it waits for most of it, and the sweep with it.
     pub fn tail_interval_min(&self) -> Duration {
-        (self.pace() * 2).max(HOUR * 5 / (self.per_hour.max(LIMIT_MIN) * 4))
+        (self.pace() * 2).max(HOUR * 5 / self.per_hour.max(LIMIT_MIN) / 4)
     }
 
     fn pace(&self) -> Duration {
@@ -111,8 +111,8 @@ impl Quota {
     pub fn fresh(limits: Limits) -> Self {
         let per_hour = limits.per_hour.max(LIMIT_MIN);
         let minute = Limiter::new(1, limits.pace());
-        let burst = (per_hour * 40 / 1500).max(1);
-        let hour = Limiter::new(burst, HOUR / (per_hour * 24 / 25).min(per_hour - burst - IN_THE_AIR).max(1));
+        let burst = part(per_hour, 40, 1500).max(1);
+        let hour = Limiter::new(burst, HOUR / part(per_hour, 24, 25).min(per_hour - burst - IN_THE_AIR).max(1));
         Self { minute, hour, blocked_until: Moment::default(), tail_due: None, tail_had_its_turn: false }
     }
 
@@ -134,7 +134,7 @@ impl Quota {
 
     /// When the next call of this lane may go: `now` or earlier means at once.
     pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
-        let reserve = self.hour.burst * lane.reserve() / 40;
+        let reserve = part(self.hour.burst, lane.reserve(), 40);
         let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
         let slot = paid.max(now);
         match self.tail_due {
@@ -198,6 +198,11 @@ impl Quota {
     pub fn sustained_period(&self) -> Duration {
         self.minute.period.max(self.hour.period)
     }
+}
+
+/// `numerator / denominator` of a limit, rounded down. A quota that somebody lifts may be any number.
+fn part(limit: u32, numerator: u32, denominator: u32) -> u32 {
+    u32::try_from(u64::from(limit) * u64::from(numerator) / u64::from(denominator)).unwrap_or(u32::MAX)
 }
 
 /// One governor limiter, its state and its clock held where we can read, store and restore them.
@@ -334,6 +339,15 @@ mod tests {
         assert_eq!(most_in_any(MINUTE, &calls), 48);
         assert!(most_in_any(HOUR, &calls) <= 1480);
         assert!(1440 * 3 <= calls.len(), "{}", calls.len());
+    }
+
+    #[test]
+    fn a_quota_may_be_any_number() {
+        for limit in [0, 1, LIMIT_MIN, 200_000_000, u32::MAX] {
+            let mut quota = Quota::fresh(Limits { per_minute: limit, per_hour: limit });
+            assert!(quota.charge(Lane::Audit, START).is_some(), "{limit}");
+            assert!(quota.ready_at(Lane::Audit, START) <= START + HOUR, "{limit}");
+        }
     }
 
     #[test]
