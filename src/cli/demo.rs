@@ -58,7 +58,7 @@ impl Demo {
 
     /// Runs the daemon and shows what arrives in its file, until the time is over or somebody stops it.
     async fn show(&self, config: config::Config, place: &Place, handle: Handle) -> Result<BTreeMap<Kind, u64>, Exit> {
-        let (board, stop) = (handle.board.clone(), handle.stop.clone());
+        let (board, stop, gone) = (handle.board.clone(), handle.stop.clone(), handle.stop.clone());
         let ended = CancellationToken::new();
         let mut arrivals = Arrivals::new(&place.incidents);
         let daemon = async {
@@ -82,6 +82,8 @@ impl Demo {
             output::progress("");
             Ok::<_, std::io::Error>(())
         };
+        // Where nobody reads what is shown any more, nobody wants the rest either.
+        let watch = async { watch.await.inspect_err(|_| gone.cancel()) };
         let (ending, watched) = tokio::join!(daemon, watch);
         watched?;
         match ending? {

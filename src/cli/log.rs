@@ -7,7 +7,9 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging. A level that does not parse was reported by the configuration's check; here it means `info`.
 pub(crate) fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // sled writes errors of its own for what the store reports better.
+    let level = if log.level.contains("sled") { log.level.clone() } else { format!("{},sled=off", log.level) };
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| AboveProgress);
     // A second start in one process (the tests') changes nothing.
     let _ = match log.format {

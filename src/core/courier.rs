@@ -64,6 +64,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_sec
 const AFTER_MAX: Duration = Duration::from_secs(3600);
 /// How often a sink is asked how far it got while something is in the air.
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
+/// Refusals in a row after which it is not the events any more: somebody has to look at the receiver or its settings.
+const REFUSED_IN_A_ROW_MAX: usize = 20;
 /// Events in the air at most: sent, and not confirmed.
 const IN_THE_AIR_MAX: u64 = 100_000;
 
@@ -138,6 +140,8 @@ pub struct Courier {
     pause: Backoff,
     state: State,
     failures: u32,
+    /// Events refused since the sink took one.
+    refused_in_a_row: usize,
 }
 
 impl Courier {
@@ -166,6 +170,7 @@ impl Courier {
             pause: Backoff::new(PAUSE.0, PAUSE.1, seed.wrapping_add(1)),
             state: State::New,
             failures: 0,
+            refused_in_a_row: 0,
         }
     }
 
@@ -197,6 +202,7 @@ impl Courier {
                 self.sent = handed.scanned_to;
                 self.last_event = handed.last.or(self.last_event);
                 if handed.count != 0 {
+                    self.refused_in_a_row = 0;
                     self.limit = (self.limit * 2).min(self.limit_max);
                 }
                 self.confirmed(confirmed, now);
@@ -264,9 +270,9 @@ impl Courier {
                 self.resume_at = now + self.pause.pause();
                 self.state = State::Paused { why };
             }
-            DeliverError::Refused(refusals) => self.refuse(refusals),
+            DeliverError::Refused(refusals) => self.refuse(refusals, now),
             DeliverError::RefusedBatch { why } => match (handed.count, handed.last) {
-                (1, Some(seq)) => self.refuse(vec![Refusal { seq, why }]),
+                (1, Some(seq)) => self.refuse(vec![Refusal { seq, why }], now),
                 (count, _) => self.limit = (count / 2).max(1),
             },
         }
@@ -278,8 +284,17 @@ impl Courier {
         self.last_event = None;
     }
 
-    /// For good: remembered with the reason, and the rest flows on at once.
-    fn refuse(&mut self, refusals: Vec<Refusal>) {
+    /// For good: remembered with the reason, and the rest flows on at once. But a receiver that takes nothing at all refuses
+    /// no events; it is set up wrongly, and then everything is kept.
+    fn refuse(&mut self, refusals: Vec<Refusal>, now: Moment) {
+        self.refused_in_a_row += refusals.len();
+        if REFUSED_IN_A_ROW_MAX < self.refused_in_a_row {
+            let last = refusals.into_iter().next_back().map(|refusal| refusal.why).unwrap_or_default();
+            let why = format!("it refused {} events in a row, the last because {last}", self.refused_in_a_row);
+            self.resume_at = now + self.pause.pause();
+            self.state = State::Paused { why };
+            return;
+        }
         self.state = State::Delivering;
         self.refused.extend(refusals.iter().map(|refusal| refusal.seq));
         self.unsaved.get_or_insert_default().extend(refusals);
@@ -381,6 +396,26 @@ mod tests {
         }
         assert_eq!(courier.acknowledged(), Seq(newest));
         assert_eq!(refused, [Refusal { seq: Seq(guilty), why: "no".into() }]);
+    }
+
+    #[test]
+    fn a_receiver_that_refuses_everything_is_paused_and_loses_nothing() {
+        let mut courier = courier(false);
+        let mut refused = 0;
+        for seq in 1..=100 {
+            let refusal = Refusal { seq: Seq(seq), why: "wrong index".into() };
+            courier.sent(handed(seq, seq), Err(DeliverError::Refused(vec![refusal])), NOW);
+            match courier.todo(NOW, Seq(100)) {
+                Todo::Commit(_, refusals) => refused += refusals.len(),
+                todo @ (Todo::Idle | Todo::Wait(_) | Todo::Send { .. } | Todo::Settle) => {
+                    assert!(matches!(todo, Todo::Wait(_)), "{todo:?}");
+                }
+            }
+        }
+        assert_eq!(refused, REFUSED_IN_A_ROW_MAX);
+        assert!(matches!(courier.state(), State::Paused { why } if why.contains("wrong index")));
+        courier.sent(handed(21, 21), Ok(Some(Seq(21))), LATER);
+        assert_eq!(courier.todo(LATER, Seq(100)), acknowledged(21, vec![]), "once it takes one, all flows on");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::admin::metrics::Metrics;
 use crate::admin::server::{self, AskError, Eyes};
 use crate::config::Config;
 use crate::core::poller::Reader;
+use crate::model::moment::Moment;
 use crate::model::names::{IncidentId, SinkName, TenantName};
 use crate::run::ask;
 use crate::run::clock::Clock;
@@ -28,6 +29,10 @@ use crate::store::{self, Store};
 const ASKS_MAX: usize = 16;
 /// How often a round is looked at for its end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A round in which nothing moves for so long is given up: longer than any ordinary wait for the quota or a token.
+const ROUND_PATIENCE: Duration = Duration::from_secs(300);
+/// How often marks of incidents that were not seen for `poll.remember` are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(6 * 3600);
 /// Failures in a row after which one round is given up.
 const FAILURES_MAX: u32 = 4;
 
@@ -130,6 +135,8 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks };
     serve(&config, eyes, &handle, &stop_delivering, &services).await?;
+    let remember = config.tenants.values().map(|tenant| tenant.poll.remember.0).max().unwrap_or_default();
+    services.spawn(forget(store.clone(), around.clock, remember, stop_delivering.clone()));
     spawn_services(&services, &handle, tenants, asked, &stop_delivering, reopen);
     notify::ready();
     tracing::info!(tenants = config.tenants.len(), sinks = names.len(), state_dir = %config.state_dir.display(), "running");
@@ -141,10 +148,26 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     services.close();
     // The services end at once; their sockets must be gone before another daemon may begin.
     let _ = tokio::time::timeout(Duration::from_secs(2), services.wait()).await;
-    let closed = store.close().await;
+    let closed = tokio::time::timeout(config.shutdown.grace.0.max(Duration::from_secs(5)), store.close()).await;
     let ending = ending?;
-    closed?;
+    match closed {
+        // A full disk is no failure of the store: what is durable is, and the next start goes on from it.
+        Ok(Err(StoreError::Full { why })) => tracing::warn!(why, "stopped while the disk of the store is full"),
+        Ok(closed) => closed?,
+        Err(_) => tracing::warn!("the store does not close; what is durable is, the next start goes on from it"),
+    }
     Ok(ending)
+}
+
+/// Forgets what was remembered of incidents that nobody has seen for longer than any tenant wants to know of them.
+async fn forget(store: Store, clock: Clock, remember: Duration, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
+        let older_than = Moment::from_nanos(0) + clock.now().since_epoch().saturating_sub(remember);
+        match store.evict(older_than).await {
+            Ok(marks) => tracing::debug!(marks, "forgot incidents that were not seen for long"),
+            Err(error) => tracing::warn!(%error, "marks cannot be forgotten at the moment"),
+        }
+    }
 }
 
 /// Opens the store and says loudly what had to be made again.
@@ -303,26 +326,34 @@ async fn all_ended(loops: &mut Loops) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// One complete round: every tenant swept once, every sink past the newest event.
+/// One complete round: every tenant swept once, every sink past the newest event. Given up where nothing moves any more.
 async fn round(config: &Config, handle: &Handle, store: &Store) -> Ending {
+    let patience = config.shutdown.grace.0.max(Duration::from_secs(15));
     let mut last_move = tokio::time::Instant::now();
     let mut before = 0;
     loop {
         let status = handle.board.status();
-        let failed: Vec<_> = status.tenants.iter().filter(|(_, tenant)| is_given_up(tenant)).collect();
         let reading = status.tenants.values().any(|tenant| tenant.rounds == 0 && !is_given_up(tenant));
-        let newest = *store.newest().borrow();
         let waiting = behind(config, &status, store);
-        let acknowledged = status.sinks.values().map(|sink| sink.acknowledged + sink.refused).sum::<u64>() + newest.0;
-        if acknowledged != before {
-            (before, last_move) = (acknowledged, tokio::time::Instant::now());
+        let moved = movement(&status, store);
+        if moved != before {
+            (before, last_move) = (moved, tokio::time::Instant::now());
         }
-        let stalled = config.shutdown.grace.0.max(Duration::from_secs(15)) < last_move.elapsed();
-        if !reading && (waiting.is_empty() || stalled) {
-            return verdict(&failed, &waiting);
+        let still = last_move.elapsed();
+        let read_enough = !reading || ROUND_PATIENCE < still || (status.paused.is_some() && patience < still);
+        if read_enough && (waiting.is_empty() || patience < still) {
+            return verdict(&status, &waiting);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// A number that grows with every page, event and acknowledgement.
+fn movement(status: &Status, store: &Store) -> u64 {
+    let newest = *store.newest().borrow();
+    let sinks = status.sinks.values().map(|sink| sink.acknowledged + sink.refused);
+    let tenants = status.tenants.values().map(|tenant| tenant.passes + tenant.events_total());
+    sinks.chain(tenants).sum::<u64>() + newest.0
 }
 
 fn is_given_up(tenant: &crate::admin::board::TenantStatus) -> bool {
@@ -347,14 +378,17 @@ fn behind(config: &Config, status: &Status, store: &Store) -> Vec<String> {
     lacking.into_iter().map(say).collect()
 }
 
-fn verdict(failed: &[(&TenantName, &crate::admin::board::TenantStatus)], waiting: &[String]) -> Ending {
-    if failed.is_empty() && waiting.is_empty() {
+fn verdict(status: &Status, waiting: &[String]) -> Ending {
+    let unread: Vec<_> = status.tenants.iter().filter(|(_, tenant)| tenant.rounds == 0).collect();
+    if unread.is_empty() && waiting.is_empty() {
         return Ending::Complete;
     }
-    let tenants =
-        failed.iter().map(|(name, tenant)| format!("tenant {name}: {}", tenant.error.clone().unwrap_or_default()));
+    let tenants = unread.iter().map(|(name, tenant)| {
+        let why = tenant.error.clone().or_else(|| status.paused.clone());
+        format!("tenant {name}: {}", why.unwrap_or_else(|| "it was not read to the end".into()))
+    });
     let why = tenants.chain(waiting.iter().cloned()).collect::<Vec<_>>().join("\n");
-    Ending::Incomplete { why, refused: failed.iter().any(|(_, tenant)| tenant.refused) }
+    Ending::Incomplete { why, refused: unread.iter().any(|(_, tenant)| tenant.refused) }
 }
 
 /// Asks for one incident without a daemon: with its store, so that its quota holds.

@@ -22,10 +22,10 @@ use crate::store::{Chunk, ReadLimit, Store};
 
 /// A loop comes round at least this often, so that its heartbeat shows and a stop is seen.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// A sink has timeouts of its own; one that hangs beyond all of them is given up for this time.
-const DELIVERY_MAX: Duration = Duration::from_secs(120);
 /// How long a sink may take to close in good order.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// How often a full store is looked at.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// Pause before a sink that cannot be opened is tried again.
 const REOPEN_EVERY: Duration = Duration::from_secs(15);
 
@@ -72,19 +72,31 @@ impl Delivery {
     /// The store can take nothing any more: the process has to end.
     pub(crate) async fn run(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let who = format!("sink {}", self.name);
-        let mut reopen = self.reopen.clone();
         while !stop.is_cancelled() {
             self.board.beat(&who);
-            let Some(mut open) = self.open(stop).await? else { continue };
-            reopen.mark_unchanged();
-            while !stop.is_cancelled() && !reopen.has_changed().unwrap_or(false) {
-                self.board.beat(&who);
-                self.step(&mut open, &mut reopen, stop).await?;
+            match self.deliver(&who, stop).await {
+                // Nothing can be acknowledged now: go on from what is durable, once there is room.
+                Err(StoreError::Full { why }) => {
+                    tracing::debug!(sink = %self.name, why, "delivery pauses while the disk of the store is full");
+                    stop.run_until_cancelled(tokio::time::sleep(ROOM_EVERY)).await;
+                }
+                result => result?,
             }
-            self.close(open).await?;
         }
         self.board.ended(&who);
         Ok(())
+    }
+
+    /// Delivers until it is stopped, or files are to be opened anew.
+    async fn deliver(&self, who: &str, stop: &CancellationToken) -> Result<(), StoreError> {
+        let mut reopen = self.reopen.clone();
+        let Some(mut open) = self.open(stop).await? else { return Ok(()) };
+        reopen.mark_unchanged();
+        while !stop.is_cancelled() && !reopen.has_changed().unwrap_or(false) {
+            self.board.beat(who);
+            self.step(&mut open, &mut reopen, stop).await?;
+        }
+        self.close(open).await
     }
 
     /// Opens the sink. One that cannot be opened is tried again; it stops nobody else.
@@ -122,7 +134,7 @@ impl Delivery {
                 self.wait(until.since(now).min(LONGEST_WAIT), may_send, open, reopen, stop).await;
             }
             Todo::Settle => {
-                let result = limited(open.sink.deliver(&[])).await;
+                let result = self.limited(open.sink.deliver(&[])).await;
                 open.courier.settled(result, self.clock.now());
                 self.show(open);
             }
@@ -160,7 +172,7 @@ impl Delivery {
         } else if outgoing.is_empty() {
             Ok(None)
         } else {
-            limited(open.sink.deliver(&outgoing)).await
+            self.limited(open.sink.deliver(&outgoing)).await
         };
         let failures = open.courier.failures();
         if let Err(error) = &result {
@@ -265,6 +277,17 @@ impl Delivery {
         });
     }
 
+    /// A delivery within the time that a sink may take; one that hangs beyond its own timeouts is given up for now.
+    async fn limited(
+        &self,
+        delivery: impl Future<Output = Result<Option<Seq>, DeliverError>>,
+    ) -> Result<Option<Seq>, DeliverError> {
+        let longest = self.config.kind.delivery_max();
+        tokio::time::timeout(longest, delivery).await.unwrap_or_else(|_| {
+            Err(DeliverError::Retry { why: format!("no answer within {} s", longest.as_secs()), after: None })
+        })
+    }
+
     /// Writes a failure to the board; true for the first one.
     fn failed(&self, state: &str, why: &str) -> bool {
         let mut first = false;
@@ -276,13 +299,4 @@ impl Delivery {
         });
         first
     }
-}
-
-/// A delivery within the time that no sink may exceed.
-async fn limited(
-    delivery: impl Future<Output = Result<Option<Seq>, DeliverError>>,
-) -> Result<Option<Seq>, DeliverError> {
-    tokio::time::timeout(DELIVERY_MAX, delivery).await.unwrap_or_else(|_| {
-        Err(DeliverError::Retry { why: format!("no answer within {} s", DELIVERY_MAX.as_secs()), after: None })
-    })
 }

@@ -42,13 +42,23 @@ pub(crate) async fn read(tenant: &Tenant, reader: Reader, stop: &CancellationTok
             // Nobody knows what of the commit is durable: go on from what is, once there is room.
             Err(StoreError::Full { why }) => {
                 tracing::warn!(tenant = %tenant.name, why, "the disk is full, polling pauses");
-                tokio::time::sleep(ROOM_EVERY).await;
-                tenant.start_over()?;
+                start_over(tenant, stop).await?;
             }
             Err(error) => return Err(error),
         }
     }
     tenant.board.ended(&who);
+    Ok(())
+}
+
+/// Goes on from what is durable as soon as the store says again what that is.
+async fn start_over(tenant: &Tenant, stop: &CancellationToken) -> Result<(), StoreError> {
+    while stop.run_until_cancelled(tokio::time::sleep(ROOM_EVERY)).await.is_some() {
+        match tenant.start_over() {
+            Err(StoreError::Full { .. }) => {}
+            result => return result,
+        }
+    }
     Ok(())
 }
 

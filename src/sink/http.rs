@@ -6,7 +6,7 @@ mod credential;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,6 +25,10 @@ use crate::sink::{OpenError, Outgoing, Problem, Sink, problem};
 use crate::transport::http::{Options, causes, client, is_loopback};
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
+
+/// A call that makes several requests starts no further one after this time: what is answered counts, and a slow receiver does
+/// not get the same events again and again.
+const REQUESTS_TIME: Duration = Duration::from_secs(30);
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "at least once: an event counts when its request was answered with 2xx; where an answer \
@@ -275,11 +279,13 @@ impl Http {
         Ok(Self { config: config.clone(), client, headers, desk })
     }
 
-    /// Request after request, in order. A failure after a part of them leaves its telling to the next call.
+    /// Request after request, in order, for as long as [`REQUESTS_TIME`] lasts. A failure after a part of them leaves its
+    /// telling to the next call, and so does what is left.
     async fn send_all(&self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
+        let began = Instant::now();
         let mut rest = events;
         let mut answered = None;
-        while !rest.is_empty() {
+        while !rest.is_empty() && (answered.is_none() || began.elapsed() < REQUESTS_TIME) {
             let (batch, later) = rest.split_at(self.config.count_of_next(rest));
             match self.send(batch).await {
                 Ok(()) => answered = batch.last().map(|event| event.seq),

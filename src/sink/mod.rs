@@ -7,6 +7,8 @@ pub mod http;
 pub mod stdout;
 pub mod syslog;
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::core::courier::DeliverError;
@@ -157,6 +159,15 @@ impl Config {
                 Some(format!("{host}:{port}"))
             }
         }
+    }
+
+    /// How long one call may take before it counts as hung: more than all timeouts of the sink itself.
+    pub fn delivery_max(&self) -> Duration {
+        let own = match self {
+            Self::File(_) | Self::Stdout(_) | Self::Syslog(_) => Duration::from_secs(60),
+            Self::Http(config) => config.timeout.0 * 2,
+        };
+        own + Duration::from_secs(60)
     }
 
     /// Whether the far side confirms later than it takes, so that what is not confirmed at once is in the air. Otherwise what

@@ -341,13 +341,21 @@ impl Syslog {
                 (self.socket().await?, Instant::now())
             }
         };
+        let mut left = None;
         for (event, message) in events.iter().zip(messages) {
-            socket.send(message).await.map_err(|error| match error {
-                DatagramError::TooLarge => {
+            let failure = match socket.send(message).await {
+                Ok(()) => {
+                    left = Some(event.seq);
+                    continue;
+                }
+                // What has left counts; the next call begins with this event and says what is wrong with it.
+                Err(_) if left.is_some() => return Ok((Link::Datagram { socket, since }, left)),
+                Err(error @ DatagramError::TooLarge) => {
                     DeliverError::Refused(vec![Refusal { seq: event.seq, why: error.to_string() }])
                 }
-                DatagramError::Broken(why) => retry(format!("a datagram cannot be sent: {why}")),
-            })?;
+                Err(DatagramError::Broken(why)) => retry(format!("a datagram cannot be sent: {why}")),
+            };
+            return Err(failure);
         }
         socket.check().map_err(|error| retry(format!("a datagram came back: {error}")))?;
         Ok((Link::Datagram { socket, since }, events.last().map(|event| event.seq)))

@@ -273,9 +273,13 @@ impl Writer {
         state: QuotaState,
         group: &mut Group,
     ) -> Result<(), StoreError> {
-        let mut pending = Pending::default();
-        pending.put(&Key::Quota(tenant, endpoint), &state);
+        let key = Key::Quota(tenant, endpoint);
         let ledger = self.ledger()?;
+        // Two readers charge in order and may tell us in another: a later instant knows of more calls.
+        let before = ledger.get::<QuotaState>(&key)?.unwrap_or_default();
+        let state = QuotaState { minute: state.minute.max(before.minute), hour: state.hour.max(before.hour) };
+        let mut pending = Pending::default();
+        pending.put(&key, &state);
         group.wrote |= pending.apply(&ledger)?;
         Ok(())
     }
