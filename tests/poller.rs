@@ -28,7 +28,7 @@ impl Table {
             overlap: Duration::from_secs(1800),
             sweep_every: Duration::from_secs(60),
             page_size: 10,
-            list_per_hour: LIMITS.per_hour,
+            list: LIMITS,
             start,
         };
         Self { poller: Poller::new(settings, position, 1, now), quota: Quota::fresh(LIMITS), now }
@@ -47,10 +47,12 @@ impl Table {
         table
     }
 
-    /// The first call after a start, which asks for the time and for nothing else.
+    /// The first two calls after a start, which ask for the time and for nothing else.
     fn told_the_time(&mut self) {
-        assert_eq!(self.fetch(Reader::Sweep).0.top, 1);
-        self.answer_only(Reader::Sweep, rows(0..1));
+        for _ in 0..2 {
+            assert_eq!(self.fetch(Reader::Sweep).0.top, 1);
+            self.answer_only(Reader::Sweep, rows(0..1));
+        }
     }
 
     /// Waits until the reader wants a call, and charges it.
@@ -126,15 +128,33 @@ fn seconds(seconds: u64) -> Duration {
 #[test]
 fn a_first_run_begins_at_a_server_time_that_two_answers_agree_on() {
     let mut table = Table::new(Start::Back(seconds(3600)), None);
-    for _ in 0..2 {
-        let (query, _) = table.fetch(Reader::Sweep);
-        assert_eq!(query.top, 1);
-        table.answer_only(Reader::Sweep, rows(0..1));
-    }
+    table.told_the_time();
     let position = table.position();
     assert_eq!(position.cursor, position.floor);
-    let first_answer = server_time(1);
-    assert_eq!(position.cursor, first_answer.earlier(seconds(3600)), "the earlier of the two answers");
+    assert_eq!(position.cursor, server_time(2).earlier(seconds(3600)));
+}
+
+#[test]
+fn a_first_answer_that_lies_about_the_time_does_not_move_the_start() {
+    let mut table = Table::new(Start::Now, None);
+    table.fetch(Reader::Sweep);
+    let tomorrow = Some(server_time(86_400));
+    table.poller.fetched(Reader::Sweep, Ok(Page { rows: rows(0..1), date: tomorrow }), table.now, &mut table.quota);
+    table.told_the_time();
+    assert!(table.position().cursor < server_time(10));
+}
+
+#[test]
+fn without_dates_a_known_tenant_is_read_and_its_cursor_stands_still() {
+    let position = Position { swept: Some(server_time(3000)), ..Position::start(server_time(0)) };
+    let mut table = Table::new(Start::Now, Some(position));
+    let dateless = |table: &mut Table| {
+        table.fetch(Reader::Sweep);
+        table.poller.fetched(Reader::Sweep, Ok(Page::default()), table.now, &mut table.quota);
+    };
+    dateless(&mut table);
+    dateless(&mut table);
+    assert!(matches!(table.poller.todo(Reader::Sweep, table.now, &mut table.quota), Todo::Commit(Commit::Rows(_))));
 }
 
 #[test]

@@ -14,7 +14,8 @@ use crate::model::timestamp::Timestamp;
 const SHARED_ROWS: u32 = 5;
 /// Rows per page at least: with fewer, two pages cannot share one and move on.
 pub const ROWS_MIN: u32 = 2;
-/// How often a reading may step back or find that a short page was not the end, before it counts as broken.
+/// How often a reading may step back or find that a short page was not the end without a row to show for it, before it
+/// counts as broken.
 const STUMBLES_MAX: u32 = 20;
 /// Pages of one reading at most. A window of a million rows is split by time long before.
 const PAGES_MAX: u32 = 20_000;
@@ -141,6 +142,10 @@ impl Pass {
         } else {
             (Phase::Joining, end.saturating_sub(self.shared()))
         };
+        if keys.iter().any(|key| !self.last.contains(key)) {
+            // It goes on, so what it stumbled over lies behind it.
+            self.stumbles = 0;
+        }
         if !keys.is_empty() {
             self.last = keys;
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::backoff::Backoff;
 use crate::core::health::Health;
 use crate::core::pass::Step;
-use crate::core::quota::{Lane, Quota};
+use crate::core::quota::{Lane, Limits, Quota};
 use crate::core::source_clock::SourceClock;
 use crate::core::sweep::{Outcome, Sweeps};
 use crate::core::tail::Tail;
@@ -42,8 +42,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// Rows per page.
     pub page_size: u32,
-    /// The hour's quota of list calls.
-    pub list_per_hour: u32,
+    /// The quota of list calls.
+    pub list: Limits,
     /// Where the first run begins.
     pub start: Start,
 }
@@ -140,8 +140,8 @@ pub struct Poller {
     tail: Tail,
     sweeps: Sweeps,
     hands: [Hand; 2],
-    /// The first server time of a first run; a second answer has to agree.
-    first_date: Option<Timestamp>,
+    /// The source sends no `Date`: nothing moves a cursor, and what there is is delivered all the same.
+    is_dateless: bool,
     health: Health,
 }
 
@@ -175,7 +175,7 @@ impl Poller {
             tail: Tail::new(settings.page_size, now),
             sweeps: Sweeps::new(now),
             hands: [hand(seed), hand(seed.wrapping_add(1))],
-            first_date: None,
+            is_dateless: false,
             health: Health::default(),
             settings,
         }
@@ -202,7 +202,7 @@ impl Poller {
     pub fn fetched(&mut self, reader: Reader, answer: Result<Page, FetchError>, now: Moment, quota: &mut Quota) {
         match answer {
             Ok(page) => {
-                self.observe(&page, now);
+                let page = self.observe(reader, page, now);
                 let hand = self.hand(reader);
                 hand.retry.reset();
                 hand.refused.reset();
@@ -224,7 +224,9 @@ impl Poller {
             }
             (Reader::Tail, Done::Rows(outcome)) => {
                 self.health.committed(outcome);
-                if self.hand(reader).full_page.take().is_some_and(|rows| rows <= outcome.unseen_rows) {
+                let full = self.hand(reader).full_page.take().is_some_and(|rows| rows <= outcome.unseen_rows);
+                // A sweep that fails keeps to its own pauses.
+                if full && self.health.reader(Reader::Sweep).failures == 0 {
                     self.sweeps.hurry(now);
                 }
             }
@@ -252,9 +254,8 @@ impl Poller {
 
     /// Between two tail pages. While a long way back is read, the tail leaves half of its calls to that.
     pub fn interval(&self) -> Duration {
-        // 80 % of the hour's calls. Any faster runs the hour dry, and then waits for most of it.
-        let auto = Duration::from_secs(4500) / self.settings.list_per_hour.max(1);
-        let interval = self.settings.interval.unwrap_or(auto);
+        let fastest = self.settings.list.tail_interval_min();
+        let interval = self.settings.interval.map_or(fastest, |interval| interval.max(fastest));
         if self.health.catching_up().is_some() { interval * 2 } else { interval }
     }
 
@@ -264,8 +265,9 @@ impl Poller {
             return Todo::Wait(due);
         }
         if self.sweeps.run().is_none() {
-            if self.clock.latest().is_none() {
-                // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for.
+            if self.clock.agreed().is_none() && !self.clock.is_suspect() && !self.is_dateless {
+                // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for. One
+                // answer may lie.
                 return self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, due, now, quota);
             }
             self.sweeps.begin(position, &self.settings, &self.clock, now);
@@ -298,23 +300,27 @@ impl Poller {
         Query { window: Window { from: Timestamp::from_ticks(0), to: None }, skip: 0, top: 1 }
     }
 
-    fn observe(&mut self, page: &Page, now: Moment) {
+    /// Takes note of the time of an answer. Where it carries none, what we think it is judges its rows.
+    fn observe(&mut self, reader: Reader, page: Page, now: Moment) -> Page {
+        self.is_dateless = page.date.is_none();
+        let asked = self.hand(reader).began;
         if let Some(date) = page.date {
-            let trusted = self.clock.observed(date, now);
+            let trusted = self.clock.observed(date, asked, now);
             self.health.clock(trusted);
         }
+        Page { date: page.date.or_else(|| self.clock.now(now)), ..page }
     }
 
     fn read(&mut self, reader: Reader, page: Page, now: Moment) {
         if self.position.is_none() {
-            return self.begin(page.date, now);
+            return self.begin(now);
         }
         let rows = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
         let interval = self.interval();
         let hand = &mut self.hands[reader as usize];
         match reader {
             Reader::Tail => {
-                hand.full_page = (self.settings.page_size <= rows).then_some(rows);
+                hand.full_page = (self.tail.top() <= rows).then_some(rows);
                 self.tail.read(&page);
                 self.tail.due_at((hand.began + interval).max(now));
             }
@@ -328,15 +334,14 @@ impl Poller {
         hand.commit = Some(Commit::Rows(page));
     }
 
-    /// A first run begins at a server time that two answers agree on, the earlier of the two.
-    fn begin(&mut self, date: Option<Timestamp>, now: Moment) {
-        let Some(date) = date else {
+    /// A first run begins at a server time that two answers agree on.
+    fn begin(&mut self, now: Moment) {
+        if self.is_dateless {
             self.sweeps.due_at(now + RETRY.1);
             let why = "it has no Date header to begin from".into();
             return self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
-        };
-        let Some(first) = self.first_date.replace(date) else { return };
-        let server_time = first.min(date);
+        }
+        let Some(server_time) = self.clock.agreed() else { return };
         let start = match self.settings.start {
             Start::Now => server_time,
             Start::Back(back) => server_time.earlier(back),
@@ -354,7 +359,7 @@ impl Poller {
         match self.sweeps.finish(position, &self.settings, now) {
             None => {}
             Some(Outcome::Broken) => {
-                self.sweeps.due_at(now + BROKEN_PAUSE);
+                self.sweeps.due_at(self.sweeps.due().max(now + BROKEN_PAUSE));
                 let why = "rows moved between the pages, so the reading proves nothing".into();
                 self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
             }
@@ -380,7 +385,11 @@ impl Poller {
             FetchError::Unauthorized { .. } | FetchError::Refused { .. } => hand.refused.pause(),
             FetchError::Rejected { .. } | FetchError::NotFound => {
                 let pause = hand.refused.pause();
-                if reader == Reader::Sweep && self.sweeps.bounds_refused() { Duration::ZERO } else { pause }
+                if reader == Reader::Sweep && self.sweeps.refused(self.settings.page_size) {
+                    Duration::ZERO
+                } else {
+                    pause
+                }
             }
             FetchError::TooLarge { .. } => self.shrink(reader),
         };
@@ -390,19 +399,20 @@ impl Poller {
         }
     }
 
+    /// Fewer rows next time; where there are no fewer, somebody has to do something.
     fn shrink(&mut self, reader: Reader) -> Duration {
-        match reader {
-            Reader::Tail => {
-                self.tail.shrink();
-                Duration::ZERO
+        let shrunk = match reader {
+            Reader::Tail => self.tail.shrink(),
+            Reader::Sweep => self.sweeps.run_mut().is_some_and(|run| run.pass.shrink()),
+        };
+        match (reader, shrunk) {
+            (Reader::Tail, true) => self.interval(),
+            (Reader::Sweep, true) => Duration::ZERO,
+            (Reader::Tail, false) => self.hand(reader).refused.pause(),
+            (Reader::Sweep, false) => {
+                self.sweeps.abandon();
+                self.hand(reader).refused.pause()
             }
-            Reader::Sweep => match self.sweeps.run_mut().is_some_and(|run| run.pass.shrink()) {
-                true => Duration::ZERO,
-                false => {
-                    self.sweeps.abandon();
-                    self.hand(reader).refused.pause()
-                }
-            },
         }
     }
 

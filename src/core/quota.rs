@@ -30,6 +30,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Calls that can be in the air at once, see above.
 const IN_THE_AIR: u32 = 2;
 
+/// A tail that has been due for so long without asking is not there; nobody waits for it.
+const TAIL_IS_AWAY: Duration = Duration::from_secs(10);
+
 /// The quota of one endpoint, calls in any sliding window. Of one tenant and one app registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -37,6 +40,18 @@ pub struct Limits {
     pub per_minute: u32,
     /// In any 3600 s.
     pub per_hour: u32,
+}
+
+impl Limits {
+    /// The tail takes every second slot of the minute and 80 % of the hour at most. Any faster runs the hour dry, and then
+    /// it waits for most of it, and the sweep with it.
+    pub fn tail_interval_min(&self) -> Duration {
+        (self.pace() * 2).max(HOUR * 5 / self.per_hour.max(LIMIT_MIN) / 4)
+    }
+
+    fn pace(&self) -> Duration {
+        MINUTE / (self.per_minute.max(LIMIT_MIN) - 1 - IN_THE_AIR)
+    }
 }
 
 /// The smallest quota that still leaves a call after the margins.
@@ -85,18 +100,20 @@ pub struct Quota {
     minute: Limiter,
     hour: Limiter,
     blocked_until: Moment,
+    /// When the tail wants its next call; none while it has one under way.
     tail_due: Option<Moment>,
+    /// The tail had the last slot: the next one is for whoever asks first, so that no lane starves another.
+    tail_had_its_turn: bool,
 }
 
 impl Quota {
     /// A quota with nothing used.
     pub fn fresh(limits: Limits) -> Self {
-        let per_minute = limits.per_minute.max(LIMIT_MIN);
         let per_hour = limits.per_hour.max(LIMIT_MIN);
-        let minute = Limiter::new(1, MINUTE / (per_minute - 1 - IN_THE_AIR));
-        let burst = (per_hour * 40 / 1500).max(1);
-        let hour = Limiter::new(burst, HOUR / (per_hour * 24 / 25).min(per_hour - burst - IN_THE_AIR).max(1));
-        Self { minute, hour, blocked_until: Moment::default(), tail_due: None }
+        let minute = Limiter::new(1, limits.pace());
+        let burst = part(per_hour, 40, 1500).max(1);
+        let hour = Limiter::new(burst, HOUR / part(per_hour, 24, 25).min(per_hour - burst - IN_THE_AIR).max(1));
+        Self { minute, hour, blocked_until: Moment::default(), tail_due: None, tail_had_its_turn: false }
     }
 
     /// The quota as a former process left it. An instant that lies further ahead than its limiter can owe (our clock was
@@ -117,12 +134,15 @@ impl Quota {
 
     /// When the next call of this lane may go: `now` or earlier means at once.
     pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
-        let reserve = self.hour.burst * lane.reserve() / 40;
+        let reserve = part(self.hour.burst, lane.reserve(), 40);
         let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
-        // A lower lane does not take the slot of a tail that is due before the next one.
+        let slot = paid.max(now);
         match self.tail_due {
-            Some(due) if lane != Lane::Tail && paid.max(now) <= due && due < paid.max(now) + self.minute.period => {
-                paid.max(due + self.minute.period)
+            // A tail that is due goes first, every second time: it is about to ask, or it is not there to ask at all.
+            Some(due)
+                if lane != Lane::Tail && due <= slot && slot.since(due) < TAIL_IS_AWAY && !self.tail_had_its_turn =>
+            {
+                slot + self.minute.period
             }
             Some(_) | None => paid,
         }
@@ -141,6 +161,10 @@ impl Quota {
         if !self.hour.take(now) {
             self.minute.tat.set(before);
             return None;
+        }
+        self.tail_had_its_turn = lane == Lane::Tail;
+        if lane == Lane::Tail {
+            self.tail_due = None;
         }
         Some(self.state())
     }
@@ -174,6 +198,11 @@ impl Quota {
     pub fn sustained_period(&self) -> Duration {
         self.minute.period.max(self.hour.period)
     }
+}
+
+/// `numerator / denominator` of a limit, rounded down. A quota that somebody lifts may be any number.
+fn part(limit: u32, numerator: u32, denominator: u32) -> u32 {
+    u32::try_from(u64::from(limit) * u64::from(numerator) / u64::from(denominator)).unwrap_or(u32::MAX)
 }
 
 /// One governor limiter, its state and its clock held where we can read, store and restore them.
@@ -313,6 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn a_quota_may_be_any_number() {
+        for limit in [0, 1, LIMIT_MIN, 200_000_000, u32::MAX] {
+            let mut quota = Quota::fresh(Limits { per_minute: limit, per_hour: limit });
+            assert!(quota.charge(Lane::Audit, START).is_some(), "{limit}");
+            assert!(quota.ready_at(Lane::Audit, START) <= START + HOUR, "{limit}");
+        }
+    }
+
+    #[test]
     fn restarts_change_nothing() {
         assert_eq!(
             run(DEFENDER, Lane::Tail, HOUR, |n| n % 3 == 0).len(),
@@ -334,11 +372,53 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_lane_keeps_out_of_the_slot_of_a_tail_that_is_due() {
+    fn a_tail_that_is_due_goes_first_and_only_every_second_time() {
         let mut quota = Quota::fresh(DEFENDER);
-        quota.tail_due_at(START + Duration::from_millis(500));
+        quota.tail_due_at(START);
         assert!(quota.charge(Lane::CatchUp, START).is_none());
-        assert!(quota.charge(Lane::Tail, START + Duration::from_millis(500)).is_some());
+        assert!(quota.charge(Lane::Tail, START).is_some());
+        let next = quota.ready_at(Lane::Tail, START);
+        quota.tail_due_at(next);
+        assert!(quota.charge(Lane::CatchUp, next).is_some(), "the tail had its turn");
+        let next = quota.ready_at(Lane::Tail, next);
+        assert!(quota.charge(Lane::CatchUp, next).is_none(), "and now it is the tail's again");
+        assert!(quota.charge(Lane::CatchUp, next + TAIL_IS_AWAY * 2).is_some(), "nobody waits for a tail that is away");
+    }
+
+    /// Sweeps of two calls a minute beside a tail that asks every `interval`; returns the calls of each in an hour.
+    fn share(limits: Limits, interval: Duration) -> (usize, usize) {
+        let mut quota = Quota::fresh(limits);
+        let (mut tail, mut sweep) = ((START, 0), (START, 0));
+        loop {
+            let now = tail.0.min(sweep.0);
+            if START + HOUR < now {
+                return (tail.1, sweep.1);
+            }
+            if tail.0 == now {
+                quota.tail_due_at(now.max(tail.0));
+                match quota.charge(Lane::Tail, now) {
+                    Some(_) => tail = (now + interval, tail.1 + 1),
+                    None => tail.0 = quota.ready_at(Lane::Tail, now).max(now + Duration::from_millis(1)),
+                }
+            } else {
+                match quota.charge(Lane::Sweep, now) {
+                    Some(_) => sweep = (now + MINUTE / 2, sweep.1 + 1),
+                    None => sweep.0 = quota.ready_at(Lane::Sweep, now).max(now + Duration::from_millis(1)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_quota_and_no_interval_starves_the_sweep() {
+        for per_minute in (10..60).chain([200]) {
+            for (per_hour, seconds) in [(1500, 3.0), (3000, 1.5), (1500, 2.0), (600, 7.5)] {
+                let limits = Limits { per_minute, per_hour };
+                let interval = Duration::from_secs_f64(seconds).max(limits.tail_interval_min());
+                let (tail, sweep) = share(limits, interval);
+                assert!(30 <= sweep, "{per_minute}/{per_hour}: {tail} tail calls, {sweep} sweep calls");
+            }
+        }
     }
 
     #[test]

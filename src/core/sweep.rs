@@ -101,7 +101,7 @@ impl Sweeps {
 
     /// Begins the next reading.
     pub(crate) fn begin(&mut self, position: Position, settings: &Settings, clock: &SourceClock, now: Moment) {
-        let started = clock.latest().filter(|_| !clock.is_suspect());
+        let started = clock.agreed();
         let to = self.window_end(position, started, settings.overlap);
         let pass = Pass::new(Window { from: position.cursor, to }, settings.page_size);
         self.run = Some(Run { pass, started, began: now, oldest_unseen: None, calls: 0 });
@@ -112,12 +112,23 @@ impl Sweeps {
         self.run = None;
     }
 
-    /// The server refused the query. True where an open-ended one is worth a try instead.
-    pub(crate) fn bounds_refused(&mut self) -> bool {
-        let bounded = self.run.as_ref().is_some_and(|run| run.pass.window().to.is_some());
-        self.bounds_refused |= bounded;
-        self.run = None;
-        bounded
+    /// The server refused the query. True where another one is worth a try at once: an open-ended one where it does not take
+    /// bounds, a narrower window where it does not skip so far.
+    pub(crate) fn refused(&mut self, page_size: u32) -> bool {
+        let Some(run) = self.run.take() else { return false };
+        let bounded = run.pass.window().to.is_some();
+        match run.pass.step() {
+            Step::Read(query) if 0 < query.skip => {
+                let narrower = next_width(self.width, u32::MAX, page_size);
+                let worth_it = bounded && narrower < self.width;
+                self.width = narrower;
+                worth_it
+            }
+            Step::Read(_) | Step::Complete | Step::Broken => {
+                self.bounds_refused |= bounded;
+                bounded
+            }
+        }
     }
 
     /// Ends the reading if it has come to its end, and reckons when the next one is due.
@@ -126,7 +137,8 @@ impl Sweeps {
         match run.pass.step() {
             Step::Read(_) => None,
             Step::Broken => {
-                self.run = None;
+                let run = self.run.take().expect("it was there a moment ago");
+                self.due = self.next_due(&run, settings, now);
                 self.width = next_width(self.width, u32::MAX, settings.page_size);
                 Some(Outcome::Broken)
             }
@@ -143,9 +155,7 @@ impl Sweeps {
             self.due = now;
             return position.after_window(end);
         }
-        // Never more than a share of the hour: where a sweep takes many calls, the next one comes later.
-        let stretched = Duration::from_secs(3600) * run.calls * SHARE_OF_HOUR / settings.list_per_hour.max(1);
-        self.due = (run.began + settings.sweep_every.max(stretched)).max(now);
+        self.due = self.next_due(run, settings, now);
         position.after_sweep(run.started, run.oldest_unseen, settings.overlap)
     }
 
@@ -158,6 +168,12 @@ impl Sweeps {
     ) -> Option<(Timestamp, Timestamp)> {
         self.run.as_ref()?.pass.window().to?;
         Some((position.cursor, clock.latest()?.earlier(settings.overlap)))
+    }
+
+    /// Never more than a share of the hour: where a sweep takes many calls, the next one comes later.
+    fn next_due(&self, run: &Run, settings: &Settings, now: Moment) -> Moment {
+        let stretched = Duration::from_secs(3600) * run.calls * SHARE_OF_HOUR / settings.list.per_hour.max(1);
+        (run.began + settings.sweep_every.max(stretched)).max(now)
     }
 
     /// Where the next window ends, or none for an open-ended sweep. A window lies wholly before the overlap.

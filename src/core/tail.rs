@@ -15,6 +15,8 @@ use crate::model::timestamp::Timestamp;
 const BELOW_NEWEST: Duration = Duration::from_secs(5);
 /// Once the newest row is this old the tail asks from server time less this, so that a quiet tenant answers with nothing.
 const QUIET: Duration = Duration::from_secs(60);
+/// A page that had to be made smaller grows again after so many answers.
+const GROW_AFTER: u32 = 20;
 /// A row dated more than this after the answer is no measure of what is newest.
 const AHEAD: Duration = crate::core::seen::AHEAD;
 
@@ -23,13 +25,15 @@ const AHEAD: Duration = crate::core::seen::AHEAD;
 pub(crate) struct Tail {
     top: u32,
     top_max: u32,
+    /// Answers since the last one that was too large.
+    fitting: u32,
     newest: Option<Timestamp>,
     due: Moment,
 }
 
 impl Tail {
     pub(crate) const fn new(top: u32, now: Moment) -> Self {
-        Self { top, top_max: top, newest: None, due: now }
+        Self { top, top_max: top, fitting: 0, newest: None, due: now }
     }
 
     /// When the next page is due.
@@ -54,12 +58,25 @@ impl Tail {
     pub(crate) fn read(&mut self, page: &Page) {
         let newest = page.rows.iter().filter_map(Row::last_update).filter(|&time| !is_ahead(time, page.date)).max();
         self.newest = self.newest.max(newest);
-        self.top = (self.top * 2).min(self.top_max);
+        self.fitting = self.fitting.saturating_add(1);
+        if GROW_AFTER <= self.fitting {
+            self.fitting = 0;
+            self.top = (self.top * 2).min(self.top_max);
+        }
     }
 
-    /// The answer was too large: ask for fewer rows for a while.
-    pub(crate) fn shrink(&mut self) {
-        self.top = (self.top / 2).max(ROWS_MIN);
+    /// Rows that are asked for.
+    pub(crate) const fn top(&self) -> u32 {
+        self.top
+    }
+
+    /// The answer was too large: ask for fewer rows for a while. False where there are no fewer.
+    pub(crate) fn shrink(&mut self) -> bool {
+        self.fitting = 0;
+        let smaller = (self.top / 2).max(ROWS_MIN);
+        let shrunk = smaller < self.top;
+        self.top = smaller;
+        shrunk
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod event;
 pub mod hash;
 pub mod incident;
+mod members;
 pub mod moment;
 pub mod names;
 pub mod page;

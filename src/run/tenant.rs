@@ -143,7 +143,7 @@ fn settings(config: &Config) -> poller::Settings {
         overlap: config.poll.overlap.0,
         sweep_every: config.poll.sweep_every.0,
         page_size: config.poll.page_size,
-        list_per_hour: config.quota.list_per_hour,
+        list: config.quota.list(),
         start: match config.start {
             Start::Now => poller::Start::Now,
             Start::Back(span) => poller::Start::Back(span),

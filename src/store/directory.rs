@@ -18,6 +18,9 @@ const DATABASE: &str = "sled";
 const DATABASE_NEW: &str = "sled.new";
 /// What the name of a database that was set aside begins with.
 const ASIDE: &str = "sled.damaged-";
+/// Databases that are kept aside. One more damaged one is left where it is: the disk or this program is at fault, and making
+/// it anew again and again would only fill the disk with them.
+pub(crate) const ASIDE_MAX: usize = 3;
 /// Locked by the process that has the directory; its id is in it.
 const LOCK: &str = "lock";
 /// Says that damage was met while running, and which: what an opening does not look at.
@@ -78,6 +81,14 @@ impl Directory {
             }
         }
         Ok(true)
+    }
+
+    /// Whether a damaged database can be set aside.
+    pub(crate) fn has_room_aside(&self) -> Result<bool, OpenError> {
+        let io = |source| OpenError::Io { path: self.path.clone(), source };
+        let entries = fs::read_dir(&self.path).map_err(io)?.collect::<io::Result<Vec<_>>>().map_err(io)?;
+        let aside = entries.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE)).count();
+        Ok(aside < ASIDE_MAX)
     }
 
     /// Gives the database that was just made its name. One that has the name is set aside first; where it went is

@@ -133,12 +133,11 @@ impl From<sled::Error> for StoreError {
                 Self::Corrupt { why: error.to_string() }
             }
             sled::Error::Io(error) => error.into(),
-            error @ (sled::Error::Corruption { .. } | sled::Error::CollectionNotFound(_)) => {
-                Self::Corrupt { why: error.to_string() }
-            }
-            error @ (sled::Error::ReportableBug(_) | sled::Error::Unsupported(_)) => {
-                Self::Poisoned { why: error.to_string() }
-            }
+            // The last two are what it says of a file that makes no sense to it.
+            error @ (sled::Error::Corruption { .. }
+            | sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)) => Self::Corrupt { why: error.to_string() },
         }
     }
 }

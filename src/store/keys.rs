@@ -15,15 +15,15 @@ const ID_MAX: usize = 128;
 pub(crate) enum Key {
     /// 0x01 → `Version`: what this database is and in which format.
     Version,
-    /// 0x02 → `Totals`: the newest position of the outbox and the number of seen marks.
+    /// 0x02 → `Totals`: the newest position of the outbox, the newest that was cut, and the number of seen marks.
     Totals,
-    /// 0x10 tenant → `Position`: cursor, floor and last sweep.
+    /// 0x10 tenant → `Read`: cursor, floor and last sweep.
     Position(TenantKey),
     /// 0x11 tenant → `u64`: the `sequence` of the tenant's newest event.
     Sequence(TenantKey),
     /// 0x12 tenant endpoint → `QuotaState`.
     Quota(TenantKey, Endpoint),
-    /// 0x20 tenant incident → `Mark`: what is remembered of the incident.
+    /// 0x20 tenant incident → `Remembered`: what is remembered of the incident.
     Seen(TenantKey, IncidentId),
     /// 0x30 seq → `Entry`: the index of the outbox. An event is there when its entry is.
     Event(Seq),

@@ -24,7 +24,7 @@ use crate::store::open::Recovery;
 use crate::store::page::PageBatch;
 use crate::store::shared::{COMMANDS_MAX, Shared};
 use crate::store::tally::{Room, Tally};
-use crate::store::values::Entry;
+use crate::store::values::{Entry, Read};
 use crate::store::writer::Writer;
 
 mod body;
@@ -37,7 +37,9 @@ mod ledger;
 pub mod open;
 mod outbox;
 pub mod page;
+mod seen;
 mod shared;
+mod sinks;
 pub mod tally;
 mod values;
 mod writer;
@@ -54,7 +56,7 @@ pub struct Settings {
     pub on_corrupt: OnCorrupt,
     /// Bytes of the outbox, compressed; see [`Store::room`].
     pub max_size: u64,
-    /// Bytes of the disk that are to stay free; see [`Store::room`].
+    /// Bytes of the disk that are to stay free, 32 MiB at least whatever is said here; see [`Store::room`].
     pub min_free: u64,
 }
 
@@ -167,9 +169,9 @@ impl Store {
     /// As [`state`](Self::state).
     pub fn tenants(&self) -> Result<Vec<(TenantKey, Position)>, StoreError> {
         self.shared.read(|ledger| {
-            let pairs = ledger.scan::<Position>(Prefix::Positions);
+            let pairs = ledger.scan::<Read>(Prefix::Positions);
             let pairs = pairs.filter_map(|pair| match pair {
-                Ok((Key::Position(tenant), position)) => Some(Ok((tenant, position))),
+                Ok((Key::Position(tenant), read)) => Some(Ok((tenant, read.position))),
                 Ok(_) => None,
                 Err(error) => Some(Err(error)),
             });
@@ -182,7 +184,8 @@ impl Store {
     /// # Errors
     /// As [`state`](Self::state).
     pub fn position(&self, tenant: &TenantKey) -> Result<Option<Position>, StoreError> {
-        self.shared.read(|ledger| ledger.get(&Key::Position(tenant.clone())))
+        let read = self.shared.read(|ledger| ledger.get::<Read>(&Key::Position(tenant.clone())))?;
+        Ok(read.map(|read| read.position))
     }
 
     /// Remembers how far a tenant was read. Durable on return.

@@ -11,7 +11,7 @@ use crate::store::error::{OpenError, StoreError};
 use crate::store::keys::Key;
 use crate::store::ledger::{Ledger, Pending, guarded, is_locked};
 use crate::store::outbox::Outbox;
-use crate::store::values::{FORMAT, MAGIC, Totals, Version};
+use crate::store::values::{Damage, FORMAT, MAGIC, Read, Totals, Version};
 use crate::store::{Endpoint, OnCorrupt, Settings};
 
 /// What was damaged, and what became of it. Events that were not delivered are read from the source again, with the same
@@ -55,7 +55,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Found, OpenError> {
         let (ledger, outbox, _) = make(&directory, &Checkpoint::default())?;
         return Ok(Found { directory, ledger, outbox, recovery: None, generation });
     }
-    let why = match existing(&directory, checkpoint.is_some()) {
+    let why = match existing(&directory, checkpoint.as_ref()) {
         Ok((ledger, outbox)) => return Ok(Found { directory, ledger, outbox, recovery: None, generation }),
         Err(Unusable::Never(error)) => return Err(error),
         Err(Unusable::Damaged(why)) => why,
@@ -69,6 +69,10 @@ pub(crate) fn open(settings: &Settings) -> Result<Found, OpenError> {
             why,
             "no checkpoint beside it can be read: restore the directory, or move it away and start anew from a chosen time",
         )),
+        (Some(_), OnCorrupt::Rebuild) if !directory.has_room_aside()? => Err(corrupt(
+            why,
+            "and so were those set aside before (sled.damaged-*): check the disk and the memory, then remove them",
+        )),
         (Some(checkpoint), OnCorrupt::Rebuild) => {
             let (ledger, outbox, set_aside) = make(&directory, &checkpoint)?;
             let tenants = checkpoint.tenants.iter().filter(|(_, tenant)| tenant.position.is_some());
@@ -80,7 +84,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Found, OpenError> {
 }
 
 /// Opens the database that is there and reads what must be right from the start.
-fn existing(directory: &Directory, has_checkpoint: bool) -> Result<(Ledger, Outbox), Unusable> {
+fn existing(directory: &Directory, checkpoint: Option<&Checkpoint>) -> Result<(Ledger, Outbox), Unusable> {
     if let Some(why) = directory.damage() {
         return Err(Unusable::Damaged(why));
     }
@@ -90,7 +94,7 @@ fn existing(directory: &Directory, has_checkpoint: bool) -> Result<(Ledger, Outb
     }
     // sled would make a new database here and call it fine.
     if !path.join("db").is_file() {
-        return Err(unmarked(directory, has_checkpoint, "a directory `sled` without a database in it"));
+        return Err(unmarked(directory, checkpoint, "a directory `sled` without a database in it"));
     }
     let sort = |error| sort(directory, error);
     let ledger = match Ledger::open(&path) {
@@ -104,17 +108,20 @@ fn existing(directory: &Directory, has_checkpoint: bool) -> Result<(Ledger, Outb
             let dir = directory.path().to_owned();
             return Err(Unusable::Never(OpenError::Newer { dir, found: format, known: FORMAT }));
         }
-        Some(_) => return Err(unmarked(directory, has_checkpoint, "a database of something else")),
+        Some(_) => return Err(unmarked(directory, checkpoint, "a database of something else")),
         None if ledger.is_empty() => return Err(Unusable::Damaged("its database is empty".into())),
-        None => return Err(unmarked(directory, has_checkpoint, "a database that is not marked as ours")),
+        None => return Err(unmarked(directory, checkpoint, "a database that is not marked as ours")),
     }
     let outbox = guarded(|| Outbox::load(&ledger)).map_err(sort)?;
+    if let Some(checkpoint) = checkpoint {
+        guarded(|| is_not_behind(&ledger, &outbox, checkpoint)).map_err(sort)?;
+    }
     Ok((ledger, outbox))
 }
 
 /// Without our mark it is somebody else's, unless a checkpoint says that ours was here.
-fn unmarked(directory: &Directory, has_checkpoint: bool, found: &str) -> Unusable {
-    if has_checkpoint {
+fn unmarked(directory: &Directory, checkpoint: Option<&Checkpoint>, found: &str) -> Unusable {
+    if checkpoint.is_some() {
         Unusable::Damaged(format!("it holds {found}"))
     } else {
         Unusable::Never(OpenError::Foreign { dir: directory.path().to_owned(), found: found.into() })
@@ -134,13 +141,36 @@ fn sort(directory: &Directory, error: StoreError) -> Unusable {
     }
 }
 
+fn never(directory: &Directory, error: StoreError) -> OpenError {
+    match sort(directory, error) {
+        Unusable::Never(error) => error,
+        Unusable::Damaged(why) => OpenError::Io { path: directory.database(), source: std::io::Error::other(why) },
+    }
+}
+
+/// Damage can make sled go back to an older state, of some pages and not of others, without a word. The checkpoint is
+/// written after the database, so a database that knows less than it has lost something.
+fn is_not_behind(ledger: &Ledger, outbox: &Outbox, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    let behind = |what: String| Err(Damage { why: format!("it has lost its newest entries: {what}") }.into());
+    if outbox.totals.end < checkpoint.end {
+        return behind(format!("the outbox ends at {}, it was at {}", outbox.totals.end, checkpoint.end));
+    }
+    for (key, tenant) in &checkpoint.tenants {
+        let cursor = ledger.get::<Read>(&Key::Position(key.clone()))?.map(|read| read.position.cursor);
+        if cursor < tenant.position.map(|position| position.cursor) {
+            return behind(format!("the cursor of {key}"));
+        }
+        if ledger.get::<u64>(&Key::Sequence(key.clone()))?.unwrap_or_default() < tenant.sequence {
+            return behind(format!("the sequence of {key}"));
+        }
+    }
+    Ok(())
+}
+
 /// Makes a ledger that knows what a checkpoint knows (nothing, for a first run), and gives it the name of the database
 /// only once it is whole and durable.
 fn make(directory: &Directory, from: &Checkpoint) -> Result<(Ledger, Outbox, Option<PathBuf>), OpenError> {
-    let fail = |error| match sort(directory, error) {
-        Unusable::Never(error) => error,
-        Unusable::Damaged(why) => OpenError::Io { path: directory.database_new(), source: std::io::Error::other(why) },
-    };
+    let fail = |error| never(directory, error);
     let seeded = Ledger::open(&directory.database_new()).and_then(|ledger| seed(&ledger, from));
     let seeded = match seeded {
         Err(StoreError::Full { .. }) if directory.drop_ballast().is_ok_and(|dropped| dropped) => {
@@ -159,12 +189,13 @@ fn seed(ledger: &Ledger, from: &Checkpoint) -> Result<(), StoreError> {
     let mut pending = Pending::default();
     let version = Version { ledger: MAGIC.into(), format: FORMAT, made: unix_seconds() };
     pending.put(&Key::Version, &version);
-    pending.put(&Key::Totals, &Totals { end: from.end, seen: 0 });
+    pending.put(&Key::Totals, &Totals { end: from.end, cut: from.end, seen: 0 });
     for (key, tenant) in &from.tenants {
         let Tenant { position, sequence, list, get } = tenant;
         if let Some(position) = position {
             // The two sweeps that agree begin anew.
-            pending.put(&Key::Position(key.clone()), &Position { swept: None, ..*position });
+            let position = Position { swept: None, ..*position };
+            pending.put(&Key::Position(key.clone()), &Read { position, end: from.end });
         }
         pending.put(&Key::Sequence(key.clone()), sequence);
         for (endpoint, state) in [(Endpoint::List, list), (Endpoint::Get, get)] {

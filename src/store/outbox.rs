@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::courier::{Progress, Refusal};
-use crate::core::poller::Position;
 use crate::core::quota::QuotaState;
 use crate::model::names::{Seq, SinkName, TenantKey};
 use crate::model::timestamp::Timestamp;
@@ -11,7 +10,7 @@ use crate::store::body;
 use crate::store::error::StoreError;
 use crate::store::keys::{Key, Prefix};
 use crate::store::ledger::{Ledger, Pending};
-use crate::store::values::{Damage, Entry, Totals};
+use crate::store::values::{Damage, Entry, Read, Totals};
 
 /// Events whose oldest time is kept as one: what a rebuild repeats too much, at most, per tenant.
 const BLOCK: u64 = 1024;
@@ -40,10 +39,10 @@ impl Outbox {
     /// Reads the index, checks every small value on the way, and clears chunks that belong to no event: of a large event
     /// that was being written when the process died.
     pub(crate) fn load(ledger: &Ledger) -> Result<Self, StoreError> {
-        check_small(ledger)?;
         let totals: Totals = ledger
             .get(&Key::Totals)?
             .ok_or_else(|| Damage { why: "the totals of the database are missing".to_owned() })?;
+        check_small(ledger, totals.end)?;
         clear_orphans(ledger, totals.end)?;
         let mut outbox = Self { totals, ..Self::default() };
         for progress in ledger.scan::<Progress>(Prefix::Progress) {
@@ -54,17 +53,20 @@ impl Outbox {
         let delivered = outbox.delivered_to();
         let refused = outbox.refused_between(ledger, Seq(0), delivered)?;
         outbox.cut_to = delivered;
+        let mut last = totals.cut;
         for entry in ledger.scan::<Entry>(Prefix::Events) {
             let (Key::Event(seq), entry) = entry? else { continue };
-            if totals.end < seq {
-                return Err(
-                    Damage { why: format!("event {seq} is beyond the end of the outbox, {}", totals.end) }.into()
-                );
+            if totals.cut < seq && seq != last.next() {
+                return Err(Damage { why: format!("the outbox has nothing between events {last} and {seq}") }.into());
             }
+            last = last.max(seq);
             outbox.add(seq, &entry);
             if seq <= outbox.cut_to && !refused.contains(&seq) {
                 outbox.cut_to = Seq(seq.0.saturating_sub(1));
             }
+        }
+        if last != totals.end {
+            return Err(Damage { why: format!("the outbox ends at event {last}, not {}", totals.end) }.into());
         }
         Ok(outbox)
     }
@@ -173,6 +175,10 @@ impl Outbox {
         }
         self.cut_to = to;
         self.oldest = self.oldest.split_off(&block(to.next()));
+        if self.totals.cut < to {
+            self.totals.cut = to;
+            pending.put(&Key::Totals, &self.totals);
+        }
         Ok(wrote | pending.apply(ledger)?)
     }
 
@@ -201,8 +207,14 @@ const fn block(seq: Seq) -> u64 {
 
 /// Reads every value whose loss would not be noticed before it does harm. Marks and bodies are checked when they are read:
 /// there are too many to look at all of them at every start.
-fn check_small(ledger: &Ledger) -> Result<(), StoreError> {
-    ledger.scan::<Position>(Prefix::Positions).try_for_each(|pair| pair.map(drop))?;
+fn check_small(ledger: &Ledger, end: Seq) -> Result<(), StoreError> {
+    for pair in ledger.scan::<Read>(Prefix::Positions) {
+        let (_, read) = pair?;
+        if end < read.end {
+            let why = format!("a cursor knows of event {}, the outbox ends at {end}", read.end);
+            return Err(Damage { why }.into());
+        }
+    }
     ledger.scan::<u64>(Prefix::Sequences).try_for_each(|pair| pair.map(drop))?;
     ledger.scan::<QuotaState>(Prefix::Quotas).try_for_each(|pair| pair.map(drop))
 }

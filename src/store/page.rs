@@ -10,11 +10,12 @@ use crate::model::incident::{Fields, Head, Row};
 use crate::model::moment::Moment;
 use crate::model::names::{EventId, IncidentId, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
-use crate::store::body::Press;
 use crate::store::error::StoreError;
 use crate::store::keys::Key;
 use crate::store::ledger::{Ledger, Pending};
 use crate::store::outbox::Outbox;
+use crate::store::values::Remembered;
+use crate::store::{self, body::Press};
 
 /// Bytes of a field that a mark remembers, so that a mark stays small whatever somebody writes into an assignee. Longer
 /// texts are compared by their beginning; the incident itself keeps them whole.
@@ -57,7 +58,7 @@ pub(crate) fn commit(
         let mark_key = Key::seen(&key, &id);
         let mark = match marks.get(&id) {
             Some(mark) => Some(mark.clone()),
-            None => ledger.get::<Mark>(&mark_key)?,
+            None => store::seen::remembered(ledger, &mark_key, outbox.totals.end)?,
         };
         let news = match seen::judge(mark.as_ref(), &row, date, now) {
             Verdict::New(news) => news,
@@ -72,7 +73,7 @@ pub(crate) fn commit(
         outbox.totals.end = seq;
         outbox.totals.seen += u64::from(mark.is_none());
         // With the entry, in one batch: an event is remembered as seen exactly when it is in the outbox.
-        pending.put(&mark_key, &news.mark);
+        pending.put(&mark_key, &Remembered { mark: news.mark.clone(), seq });
         pending.put(&Key::Totals, &outbox.totals);
         pending.put(&Key::Sequence(key.clone()), &sequence);
         note(&mut committed, &event, &news);

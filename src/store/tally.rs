@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::core::courier::Progress;
 use crate::model::names::SinkName;
 use crate::model::timestamp::Timestamp;
+use crate::store::directory::BALLAST_BYTES;
 use crate::store::error::StoreError;
 use crate::store::keys::{Key, Prefix};
 use crate::store::shared::Shared;
@@ -105,7 +106,8 @@ pub(crate) fn room(shared: &Shared) -> Room {
     match shared.state() {
         Err(StoreError::Full { .. }) => Room::DiskFull { free },
         Err(error) => Room::Closed(error),
-        Ok(()) if free < shared.settings.min_free => Room::DiskFull { free },
+        // With less, the next page could be the one for which the ballast has to go, or it is gone already.
+        Ok(()) if free < shared.settings.min_free.max(2 * BALLAST_BYTES) => Room::DiskFull { free },
         Ok(()) if shared.settings.max_size <= bytes => Room::OutboxFull { bytes },
         Ok(()) => Room::Enough,
     }

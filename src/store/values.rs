@@ -7,6 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::core::poller::Position;
+use crate::core::seen::Mark;
 use crate::model::event::{Change, Event, Kind, Notes};
 use crate::model::names::{EventId, IncidentId, Seq, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
@@ -41,13 +43,32 @@ pub(crate) struct Version {
     pub(crate) made: u64,
 }
 
-/// Counts that would cost a scan.
+/// What would cost a scan to know. Here and below, positions are kept beside what depends on them: where damage makes sled
+/// lose some pages and not others, they do not fit together any more, and that is found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Totals {
     /// The newest position ever given out, cut or not. Positions are never given out twice.
     pub(crate) end: Seq,
+    /// The newest position that was cut. Behind it there is no gap.
+    pub(crate) cut: Seq,
     /// Seen marks.
     pub(crate) seen: u64,
+}
+
+/// How far a tenant was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Read {
+    pub(crate) position: Position,
+    /// The end of the outbox when this was written: all of it is older than the cursor's move.
+    pub(crate) end: Seq,
+}
+
+/// What is remembered of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    pub(crate) mark: Mark,
+    /// The event that was written with it.
+    pub(crate) seq: Seq,
 }
 
 /// The entry of one event in the outbox's index.
@@ -181,9 +202,7 @@ mod tests {
 
     use super::*;
     use crate::core::courier::{Progress, Refusal};
-    use crate::core::poller::Position;
     use crate::core::quota::QuotaState;
-    use crate::core::seen::Mark;
     use crate::model::hash::ContentHash;
     use crate::model::incident::Fields;
     use crate::model::moment::Moment;
@@ -214,12 +233,12 @@ mod tests {
         #[test]
         fn version_and_totals(ledger in ".*", format in any::<u32>(), made in any::<u64>(), end in any::<u64>()) {
             same(&Version { ledger, format, made });
-            same(&Totals { end: Seq(end), seen: made });
+            same(&Totals { end: Seq(end), cut: Seq(made), seen: made });
         }
 
         #[test]
         fn positions(cursor in time(), floor in time(), swept in proptest::option::of(time()), sequence in any::<u64>()) {
-            same(&Position { cursor, floor, swept });
+            same(&Read { position: Position { cursor, floor, swept }, end: Seq(sequence) });
             same(&sequence);
         }
 
@@ -234,7 +253,7 @@ mod tests {
         fn marks(time in time(), hashes in hashes(), odd_hashes in hashes(), written in moment(),
                  status in text(), assignee in text()) {
             let fields = Fields { status, assignee, ..Fields::default() };
-            same(&Mark { time, hashes, odd_hashes, fields, written });
+            same(&Remembered { mark: Mark { time, hashes, odd_hashes, fields, written }, seq: Seq(9) });
         }
 
         #[test]

@@ -5,34 +5,29 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::core::courier::{Progress, Refusal};
 use crate::core::poller::Position;
 use crate::core::quota::QuotaState;
-use crate::core::seen::Mark;
-use crate::model::moment::Moment;
-use crate::model::names::{Seq, SinkName, TenantKey};
-use crate::store::Endpoint;
+use crate::model::names::TenantKey;
 use crate::store::body::Press;
 use crate::store::checkpoint::Checkpoint;
-use crate::store::command::{Command, Evicted, Tell};
+use crate::store::command::{Command, Tell};
 use crate::store::directory::unix_seconds;
 use crate::store::error::StoreError;
 use crate::store::keys::{Key, Prefix};
 use crate::store::ledger::{Ledger, Pending, guarded};
 use crate::store::outbox::Outbox;
-use crate::store::page::{self, truncate};
-use crate::store::shared::{COMMANDS_MAX, Shared};
+use crate::store::shared::Shared;
+use crate::store::values::Read;
+use crate::store::{Endpoint, page, seen, sinks};
 
+/// A group takes no more commands after this long: the first of them waits for the last.
+const GROUP_MAX: Duration = Duration::from_millis(50);
 /// The checkpoint is at most this much behind the ledger.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3);
 /// How often a disk that was full is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 /// Nothing is due: only a command ends the wait.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Marks that one step of an eviction looks at, so that nobody waits long behind it.
-const EVICT_STEP: usize = 1000;
-/// Bytes that are kept of a sink's words.
-const WHY_MAX: usize = 900;
 
 /// The thread's own things.
 pub(crate) struct Writer {
@@ -54,7 +49,7 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 #[derive(Default)]
 struct Group {
     wrote: bool,
-    /// A tenant got its first position, which no loss may take back.
+    /// A tenant got its first position, or one that went back: the checkpoint must not say otherwise.
     founded: bool,
     failure: Option<StoreError>,
     answers: Vec<Answer>,
@@ -91,15 +86,17 @@ impl Writer {
 
     fn serve(&mut self, commands: &Receiver<Command>) -> Result<Option<Tell<()>>, StoreError> {
         loop {
-            let first = match commands.recv_timeout(self.patience()) {
+            let mut next = match commands.recv_timeout(self.patience()) {
                 Ok(command) => Some(command),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             };
             let mut group = Group::default();
-            for command in first.into_iter().chain(commands.try_iter()).take(COMMANDS_MAX) {
+            let start = Instant::now();
+            while let Some(command) = next {
                 self.shared.places.add_permits(1);
                 self.act(command, &mut group);
+                next = if start.elapsed() < GROUP_MAX { commands.try_recv().ok() } else { None };
             }
             if let Some(tell) = self.settle(group)? {
                 return Ok(Some(tell));
@@ -129,22 +126,20 @@ impl Writer {
             Command::SetQuota { tenant, endpoint, state, tell } => {
                 self.answer(group, tell, |writer, group| writer.set_quota(tenant, endpoint, state, group));
             }
-            Command::RegisterSinks { names, tell } => {
-                self.answer(group, tell, |writer, group| writer.register_sinks(&names, group));
-            }
-            Command::Acknowledge { sink, progress, refused, tell } => {
-                self.answer(group, tell, |writer, group| writer.acknowledge(&sink, progress, refused, group));
-            }
-            Command::DropRefused { sink, seqs, tell } => self.answer(group, tell, |writer, group| {
-                let mut pending = Pending::default();
-                let ledger = writer.ledger()?;
-                writer.outbox.drop_refused(&ledger, &sink, &seqs, &mut pending)?;
-                group.wrote |= pending.apply(&ledger)?;
-                Ok(())
+            Command::RegisterSinks { names, tell } => self.answer(group, tell, |writer, group| {
+                sinks::register(&names, &*writer.ledger()?, &mut writer.outbox, &mut group.wrote)
             }),
-            Command::Evict { older_than, after, tell } => {
-                self.answer(group, tell, |writer, group| writer.evict(older_than, after.as_ref(), group));
-            }
+            Command::Acknowledge { sink, progress, refused, tell } => self.answer(group, tell, |writer, group| {
+                let ledger = writer.ledger()?;
+                sinks::acknowledge(&sink, progress, refused, &ledger, &mut writer.outbox, &mut group.wrote)
+            }),
+            Command::DropRefused { sink, seqs, tell } => self.answer(group, tell, |writer, group| {
+                sinks::drop_refused(&sink, &seqs, &*writer.ledger()?, &mut writer.outbox, &mut group.wrote)
+            }),
+            Command::Evict { older_than, after, tell } => self.answer(group, tell, |writer, group| {
+                let ledger = writer.ledger()?;
+                seen::evict(older_than, after.as_ref(), &ledger, &mut writer.outbox, &mut group.wrote)
+            }),
             Command::Close { tell } => group.close = Some(tell),
         }
     }
@@ -256,7 +251,7 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let ledger = self.ledger()?;
         let key = Key::Position(tenant);
-        let before = ledger.get::<Position>(&key)?;
+        let before = ledger.get::<Read>(&key)?.map(|read| read.position);
         if before == Some(position) {
             return Ok(());
         }
@@ -265,8 +260,8 @@ impl Writer {
             return Err(StoreError::misused(format!("a cursor cannot go back from {from} to {to}")));
         }
         let mut pending = Pending::default();
-        pending.put(&key, &position);
-        group.founded |= before.is_none();
+        pending.put(&key, &Read { position, end: self.outbox.totals.end });
+        group.founded |= before.is_none_or(|before| position.cursor < before.cursor);
         group.wrote |= pending.apply(&ledger)?;
         Ok(())
     }
@@ -285,80 +280,6 @@ impl Writer {
         Ok(())
     }
 
-    fn register_sinks(&mut self, names: &[SinkName], group: &mut Group) -> Result<Vec<SinkName>, StoreError> {
-        let ledger = self.ledger()?;
-        let mut pending = Pending::default();
-        let gone: Vec<SinkName> = self.outbox.sinks().filter(|sink| !names.contains(sink)).cloned().collect();
-        // New ones first: without any sink, everything would count as undelivered.
-        let before = match ledger.keys(&Key::Event(Seq(0)), &Key::Event(Seq(u64::MAX))).next().transpose()? {
-            Some(Key::Event(seq)) => Seq(seq.0.saturating_sub(1)),
-            Some(_) | None => self.outbox.totals.end,
-        };
-        for name in names {
-            if self.outbox.progress_of(name).is_none() {
-                self.outbox.progressed(name, before, &mut pending);
-            }
-        }
-        for sink in &gone {
-            self.outbox.forget(&ledger, sink, &mut pending)?;
-        }
-        group.wrote |= pending.apply(&ledger)?;
-        Ok(gone)
-    }
-
-    fn acknowledge(
-        &mut self,
-        sink: &SinkName,
-        progress: Progress,
-        refused: Vec<Refusal>,
-        group: &mut Group,
-    ) -> Result<(), StoreError> {
-        let ledger = self.ledger()?;
-        let Some(before) = self.outbox.progress_of(sink) else {
-            return Err(StoreError::misused(format!("sink {sink} is not registered")));
-        };
-        let end = self.outbox.totals.end;
-        let last = refused.iter().map(|refusal| refusal.seq).max().unwrap_or_default().max(progress.acknowledged);
-        if end < last {
-            return Err(StoreError::misused(format!("sink {sink} acknowledges {last}, the outbox ends at {end}")));
-        }
-        let mut pending = Pending::default();
-        for mut refusal in refused {
-            truncate(&mut refusal.why, WHY_MAX);
-            if !pending.has_room(2 * WHY_MAX) {
-                pending.apply(&ledger)?;
-            }
-            pending.put(&Key::Refused(sink.clone(), refusal.seq), &refusal);
-        }
-        if before < progress.acknowledged {
-            self.outbox.progressed(sink, progress.acknowledged, &mut pending);
-        }
-        group.wrote |= pending.apply(&ledger)?;
-        Ok(())
-    }
-
-    fn evict(&mut self, older_than: Moment, after: Option<&Key>, group: &mut Group) -> Result<Evicted, StoreError> {
-        let ledger = self.ledger()?;
-        let mut pending = Pending::default();
-        let mut evicted = Evicted::default();
-        let mut looked_at = 0;
-        for mark in ledger.scan_after::<Mark>(Prefix::Seen, after).take(EVICT_STEP) {
-            let (key, mark) = mark?;
-            if mark.written < older_than {
-                pending.remove(&key);
-                evicted.marks += 1;
-            }
-            looked_at += 1;
-            evicted.after = (looked_at == EVICT_STEP).then_some(key);
-        }
-        if 0 < evicted.marks {
-            self.outbox.totals.seen = self.outbox.totals.seen.saturating_sub(evicted.marks);
-            pending.put(&Key::Totals, &self.outbox.totals);
-        }
-        group.wrote |= pending.apply(&ledger)?;
-        Ok(evicted)
-    }
-
     /// Writes the next generation of the checkpoint from what is durable.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         let ledger = self.ledger()?;
@@ -368,8 +289,8 @@ impl Writer {
             end: self.outbox.totals.end,
             ..Checkpoint::default()
         };
-        for pair in ledger.scan::<Position>(Prefix::Positions) {
-            if let (Key::Position(key), position) = pair? {
+        for pair in ledger.scan::<Read>(Prefix::Positions) {
+            if let (Key::Position(key), Read { position, .. }) = pair? {
                 let oldest = self.outbox.oldest_undelivered(&key).unwrap_or(position.cursor);
                 let cursor = position.cursor.min(oldest).max(position.floor);
                 checkpoint.tenants.entry(key).or_default().position = Some(Position { cursor, ..position });

@@ -281,7 +281,7 @@ fn settings(start: Start) -> Settings {
         overlap: OVERLAP,
         sweep_every: Duration::from_secs(60),
         page_size: 100,
-        list_per_hour: LIMITS.per_hour,
+        list: LIMITS,
         start,
     }
 }

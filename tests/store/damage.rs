@@ -35,7 +35,7 @@ async fn made() -> TempDir {
     dir
 }
 
-/// Cuts the database off where its contents begin to matter.
+/// Turns every bit of the database over.
 fn spoil(dir: &Path) {
     let file = dir.join("sled/db");
     let mut bytes = fs::read(&file).expect("sled's file");
@@ -123,6 +123,19 @@ async fn damage_is_never_taken_for_a_first_run() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_damaged_again_and_again_is_left_for_somebody_to_look_at() {
+    let dir = made().await;
+    for _ in 0..3 {
+        spoil(dir.path());
+        Store::open(settings(dir.path())).expect("made again").store.close().await.expect("closed");
+    }
+    spoil(dir.path());
+    let error = error_of(settings(dir.path()));
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert_eq!(set_aside(dir.path()).len(), 3);
+}
+
+#[tokio::test]
 async fn a_tenant_is_in_the_checkpoint_from_its_first_position_on() {
     let dir = directory();
     let store = open(dir.path());
@@ -156,6 +169,44 @@ async fn a_chunk_that_rots_is_found_when_it_is_read_and_the_next_start_rebuilds(
 }
 
 #[tokio::test]
+async fn what_the_database_forgot_is_found_out() {
+    /// Takes out the nth of the keys that begin so.
+    fn forget(db: &sled::Db, kind: u8, n: usize) {
+        let (key, _) = db.scan_prefix([kind]).nth(n).expect("a key").expect("read");
+        db.remove(key).expect("removed");
+    }
+    let check = async |what: &str, change: &dyn Fn(&sled::Db)| {
+        let dir = made().await;
+        rewrite(dir.path(), change);
+        let Opened { store, recovery } = Store::open(settings(dir.path())).expect(what);
+        assert!(recovery.is_some(), "{what} was not found out");
+        let cursor = store.position(&tenant()).expect("read").expect("a position").cursor;
+        assert!(cursor <= second(20), "{what}: what is undelivered is read again");
+    };
+    check("the version", &|db| forget(db, 0x01, 0)).await;
+    check("the totals", &|db| forget(db, 0x02, 0)).await;
+    check("a position", &|db| forget(db, 0x10, 0)).await;
+    check("a sequence", &|db| forget(db, 0x11, 0)).await;
+    check("an event in the middle", &|db| forget(db, 0x30, 0)).await;
+    check("the newest event", &|db| forget(db, 0x30, 1)).await;
+    check("everything", &|db| db.clear().expect("cleared")).await;
+}
+
+#[tokio::test]
+async fn a_mark_whose_event_was_forgotten_is_found_out_when_its_incident_is_read_again() {
+    let dir = made().await;
+    rewrite(dir.path(), |db| {
+        let key = db.scan_prefix([0x20]).keys().next().expect("a mark").expect("read");
+        let value = db.get(&key).expect("read").expect("a mark");
+        let body = String::from_utf8_lossy(&value[4..]).replace("\"seq\":1", "\"seq\":9");
+        db.insert(&key, sealed(&key, body.as_bytes())).expect("written");
+    });
+    let store = open(dir.path());
+    let error = store.commit_page(crate::page(vec![row(1, 10, "a")])).await.expect_err("found out");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn chunks_without_an_event_are_cleared() {
     let dir = made().await;
     rewrite(dir.path(), |db| {
@@ -178,11 +229,7 @@ async fn a_newer_format_is_left_alone() {
     let dir = made().await;
     rewrite(dir.path(), |db| {
         let body = br#"{"ledger":"xdrelay ledger","format":2,"made":1,"more":true}"#;
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&[0x01]);
-        hasher.update(body);
-        let value = [&hasher.finalize().to_be_bytes()[..], body].concat();
-        db.insert([0x01], value).expect("written");
+        db.insert([0x01], sealed(&[0x01], body)).expect("written");
     });
     assert!(matches!(error_of(settings(dir.path())), OpenError::Newer { found: 2, known: 1, .. }));
     assert!(set_aside(dir.path()).is_empty());
@@ -246,6 +293,12 @@ async fn a_second_process_is_told_so_by_name() {
     assert!(matches!(error_of(settings(dir.path())), OpenError::Held { .. }), "in the same process too");
     store.close().await.expect("closed");
     open(dir.path());
+}
+
+/// A value with the checksum that makes it count.
+fn sealed(key: &[u8], body: &[u8]) -> Vec<u8> {
+    let sum = crc32fast::hash(&[key, body].concat());
+    [&sum.to_be_bytes()[..], body].concat()
 }
 
 /// Opens the database behind the store's back.

@@ -1,0 +1,86 @@
+//! What sinks say: that they are there, how far they got, what they refused. It writes that down; what may be cut because of
+//! it is the outbox's business.
+
+use crate::core::courier::{Progress, Refusal};
+use crate::model::names::{Seq, SinkName};
+use crate::store::error::StoreError;
+use crate::store::keys::Key;
+use crate::store::ledger::{Ledger, Pending};
+use crate::store::outbox::Outbox;
+use crate::store::page::truncate;
+
+/// Bytes that are kept of a sink's words.
+const WHY_MAX: usize = 900;
+
+/// The sinks are these: new ones start before the oldest event, others are forgotten and returned.
+pub(crate) fn register(
+    names: &[SinkName],
+    ledger: &Ledger,
+    outbox: &mut Outbox,
+    wrote: &mut bool,
+) -> Result<Vec<SinkName>, StoreError> {
+    let mut pending = Pending::default();
+    let gone: Vec<SinkName> = outbox.sinks().filter(|sink| !names.contains(sink)).cloned().collect();
+    let before = match ledger.keys(&Key::Event(Seq(0)), &Key::Event(Seq(u64::MAX))).next().transpose()? {
+        Some(Key::Event(seq)) => Seq(seq.0.saturating_sub(1)),
+        Some(_) | None => outbox.totals.end,
+    };
+    // New ones first: while there is no sink at all, everything counts as undelivered.
+    for name in names {
+        if outbox.progress_of(name).is_none() {
+            outbox.progressed(name, before, &mut pending);
+        }
+    }
+    for sink in &gone {
+        outbox.forget(ledger, sink, &mut pending)?;
+    }
+    *wrote |= pending.apply(ledger)?;
+    Ok(gone)
+}
+
+/// A sink has all up to here but what it refused. Less than before changes nothing.
+pub(crate) fn acknowledge(
+    sink: &SinkName,
+    progress: Progress,
+    refused: Vec<Refusal>,
+    ledger: &Ledger,
+    outbox: &mut Outbox,
+    wrote: &mut bool,
+) -> Result<(), StoreError> {
+    let Some(before) = outbox.progress_of(sink) else {
+        return Err(StoreError::misused(format!("sink {sink} is not registered")));
+    };
+    let end = outbox.totals.end;
+    let last = refused.iter().map(|refusal| refusal.seq).max().unwrap_or_default().max(progress.acknowledged);
+    if end < last {
+        return Err(StoreError::misused(format!("sink {sink} acknowledges {last}, the outbox ends at {end}")));
+    }
+    let mut pending = Pending::default();
+    for mut refusal in refused {
+        truncate(&mut refusal.why, WHY_MAX);
+        // What was refused is written before the progress that leads past it.
+        if !pending.has_room(2 * WHY_MAX) {
+            *wrote |= pending.apply(ledger)?;
+        }
+        pending.put(&Key::Refused(sink.clone(), refusal.seq), &refusal);
+    }
+    if before < progress.acknowledged {
+        outbox.progressed(sink, progress.acknowledged, &mut pending);
+    }
+    *wrote |= pending.apply(ledger)?;
+    Ok(())
+}
+
+/// Entries of what a sink refused are done with.
+pub(crate) fn drop_refused(
+    sink: &SinkName,
+    seqs: &[Seq],
+    ledger: &Ledger,
+    outbox: &mut Outbox,
+    wrote: &mut bool,
+) -> Result<(), StoreError> {
+    let mut pending = Pending::default();
+    outbox.drop_refused(ledger, sink, seqs, &mut pending)?;
+    *wrote |= pending.apply(ledger)?;
+    Ok(())
+}

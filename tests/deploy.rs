@@ -1,0 +1,132 @@
+//! What is in `deploy/` and the `Dockerfile`, held against the program and against systemd's own judgement. The unit under a
+//! running systemd and the image under runc are proved by `deploy/systemd/prove` and `deploy/container/prove`, which CI runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use xdrelay::config::{self, Config};
+
+/// Tenths of systemd's exposure level: what a daemon that needs the network can reach.
+const EXPOSURE_MAX: &str = "11";
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn example(path: &str) -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    config::parse(&[path], std::iter::empty()).unwrap_or_else(|problems| panic!("{problems}")).config
+}
+
+fn unit() -> String {
+    read("deploy/systemd/xdrelay.service")
+}
+
+/// The last value of each key.
+fn settings(unit: &str) -> BTreeMap<&str, &str> {
+    let lines = unit.lines().filter(|line| !line.starts_with(['#', '[']));
+    lines.filter_map(|line| line.split_once('=')).collect()
+}
+
+/// Runs `systemd-analyze` on the unit, with the example's drop-in beside it and this build's binary in it. None where there
+/// is no systemd and this is not CI.
+#[expect(clippy::print_stdout, reason = "a test that proves nothing must say so")]
+fn analyze(arguments: &[&str], drop_in: &str) -> Option<Output> {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        let remedy = "systemd-analyze is missing: apt-get install systemd";
+        assert!(std::env::var_os("CI").is_none(), "{remedy}");
+        println!("SKIPPED: {remedy}");
+        return None;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("xdrelay.service");
+    std::fs::write(&path, unit().replace("/usr/bin/xdrelay", env!("CARGO_BIN_EXE_xdrelay"))).expect("written");
+    std::fs::create_dir(dir.path().join("xdrelay.service.d")).expect("made");
+    std::fs::write(dir.path().join("xdrelay.service.d/credential.conf"), drop_in).expect("written");
+    let output = Command::new("systemd-analyze").args(arguments).arg(&path).output().expect("it runs");
+    Some(output)
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn systemd_finds_nothing_to_say_about_the_unit() {
+    let drop_in = read("deploy/systemd/credential.conf.example").replace("\n#Load", "\nLoad");
+    assert_eq!(drop_in.matches("\nLoadCredential").count(), 3, "the examples behind `#` are tried too");
+    let Some(output) = analyze(&["verify"], &drop_in) else { return };
+    // It ends with 0 on a bad unit too.
+    assert_eq!(text(&output), "");
+    let bad = analyze(&["verify"], "[Service]\nNoSuchKey=1\n").expect("it is there");
+    assert!(text(&bad).contains("NoSuchKey"), "verify sees the drop-in: {}", text(&bad));
+}
+
+#[test]
+fn the_unit_exposes_no_more_than_a_daemon_on_the_network_has_to() {
+    let threshold = format!("--threshold={EXPOSURE_MAX}");
+    let Some(output) = analyze(&["security", "--offline=true", &threshold], "") else { return };
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn the_unit_waits_longer_for_a_stop_than_the_program_may_take() {
+    let unit = unit();
+    let stop = settings(&unit)["TimeoutStopSec"].strip_suffix('s').and_then(|seconds| seconds.parse().ok());
+    let stop = Duration::from_secs(stop.expect("seconds"));
+    // What closing a sink and the ledger takes beside it.
+    let closing = Duration::from_secs(15);
+    assert!(example("config/minimal.toml").shutdown.grace.0 + closing <= stop);
+}
+
+#[test]
+fn the_unit_does_not_start_again_what_starting_again_does_not_cure() {
+    let unit = unit();
+    let settings = settings(&unit);
+    assert_eq!(settings["Restart"], "on-failure");
+    let prevented: Vec<i32> =
+        settings["RestartPreventExitStatus"].split(' ').map(|code| code.parse().expect("a code")).collect();
+    let dir = tempfile::tempdir().expect("a directory");
+    let wrong = dir.path().join("wrong.toml");
+    std::fs::write(&wrong, "no_such_key = 1\n").expect("written");
+    let ends_with = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_xdrelay")).args(arguments).output().expect("it runs");
+        output.status.code().expect("an exit code")
+    };
+    let codes = [ends_with(&["run", "--no-such-flag"]), ends_with(&["run", "-c", wrong.to_str().expect("UTF-8")])];
+    assert_eq!(prevented, codes);
+}
+
+#[test]
+fn the_unit_its_example_and_the_configuration_agree_on_places() {
+    let (unit, drop_in) = (unit(), read("deploy/systemd/credential.conf.example"));
+    let settings = settings(&unit);
+    let minimal = read("config/minimal.toml");
+    let credential = minimal.split("/run/credentials/xdrelay.service/").nth(1).and_then(|rest| rest.split('"').next());
+    let credential = credential.expect("the example takes its secret from systemd");
+    assert!(drop_in.contains(&format!("\nLoadCredential={credential}:/etc/xdrelay/secrets/{credential}\n")));
+    let place = |directory: &str, key: &str| format!("{directory}/{}", settings[key]);
+    let (minimal, full) = (example("config/minimal.toml"), read("config/full.toml"));
+    assert_eq!(minimal.state_dir, Path::new(&place("/var/lib", "StateDirectory")));
+    assert!(full.contains(&format!("path = \"{}/", place("/var/log", "LogsDirectory"))));
+    let default = place("/etc", "ConfigurationDirectory");
+    assert!(config::default_files().iter().all(|file| file.starts_with(&default)));
+}
+
+#[test]
+fn the_image_and_its_configuration_agree() {
+    let (dockerfile, container) = (read("Dockerfile"), example("config/container.toml"));
+    let has = |line: &str| assert!(dockerfile.lines().any(|found| found == line), "the Dockerfile has no {line}");
+    has("FROM scratch");
+    has("USER 65532:65532");
+    has(&format!("VOLUME [\"{}\"]", container.state_dir.display()));
+    has(&format!("EXPOSE {}", container.admin.as_ref().expect("a port to publish").listen.port()));
+    has("ENTRYPOINT [\"/xdrelay\"]");
+    has(&format!("CMD [\"run\", \"-c\", \"{}\"]", config::default_files()[0].display()));
+    assert!(!dockerfile.lines().any(|line| line.starts_with("RUN")), "there is nothing in the image that could run");
+    // What comes after: ten seconds after the first signal Docker sends SIGKILL.
+    assert!(container.shutdown.grace.0 < Duration::from_secs(10));
+}
