@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rand::RngExt;
 use xdrelay::model::timestamp::Timestamp;
@@ -28,6 +28,8 @@ const OVERLAP: Duration = Duration::from_secs(60);
 const LATE_MAX: Duration = Duration::from_secs(10);
 /// How often the world goes on.
 const STEP: Duration = Duration::from_millis(1);
+/// How long a good moment to kill is waited for.
+const AIM_MAX: Duration = Duration::from_secs(5);
 /// The documented quota of the list.
 const PER_MINUTE: usize = 50;
 
@@ -57,10 +59,7 @@ async fn nothing_is_lost_however_often_it_is_killed() {
     let (mut kills, span) = (0, duration("KILL_FOR", KILL_FOR));
     while start.elapsed() < span {
         let daemon = Daemon::launch(&place);
-        // Some at any moment, from before the ledger is open; some right behind a write, before it is acknowledged.
-        let (at_random, before) = (rand::rng().random_bool(0.5), size(&file));
-        let span = if at_random { rand::rng().random_range(20..1_500) } else { 5_000 };
-        live_on(&sandbox, Duration::from_millis(span), || !at_random && size(&file) != before);
+        aim(&place, &sandbox);
         daemon.kill();
         kills += 1;
     }
@@ -86,8 +85,29 @@ async fn nothing_is_lost_however_often_it_is_killed() {
     assert!(50 < due.len() && 5 < kills, "too little happened to prove anything");
 }
 
-fn size(file: &Path) -> u64 {
-    std::fs::metadata(file).map_or(0, |metadata| metadata.len())
+/// Waits for the moment to kill: any, from before the ledger is open; right behind a write to the file, before it is
+/// acknowledged; or right behind one of the writes to the ledger.
+fn aim(place: &Place, sandbox: &Sandbox) {
+    let (file, ledger) = (place.path("file.ndjson"), place.state().join("sled/db"));
+    let mut rng = rand::rng();
+    let any = Duration::from_millis(rng.random_range(20..1_500));
+    match rng.random_range(0..3) {
+        0 => live_on(sandbox, any, || false),
+        1 => {
+            let before = written(&file);
+            live_on(sandbox, AIM_MAX, || written(&file) != before);
+        }
+        _ => {
+            for _ in 0..rng.random_range(1..20) {
+                let before = written(&ledger);
+                live_on(sandbox, AIM_MAX / 10, || written(&ledger) != before);
+            }
+        }
+    }
+}
+
+fn written(file: &Path) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
 }
 
 /// What is current, once everything that is late has become visible; and what was current for as long as a sweep looks back.
