@@ -139,8 +139,11 @@ async fn each_answer_asks_for_what_helps() {
     for status in [404, 405, 410] {
         check(status, "pause", "pause", "correct the url").await;
     }
+    for status in [402, 406, 411, 415, 421, 426, 431, 451] {
+        check(status, "pause", "pause", "about the settings").await;
+    }
     check(300, "pause", "pause", "correct it").await;
-    for status in [400, 409, 413, 415, 418, 422, 451] {
+    for status in [400, 409, 413, 418, 422] {
         check(status, "refused", "refused batch", "").await;
     }
     receiver.answer(StatusCode::BAD_REQUEST, &[], &"x".repeat(100_000));
