@@ -335,7 +335,7 @@ async fn round(config: &Config, handle: &Handle, store: &Store) -> Ending {
         let status = handle.board.status();
         let reading = status.tenants.values().any(|tenant| tenant.rounds == 0 && !is_given_up(tenant));
         let waiting = behind(config, &status, store);
-        let moved = movement(&status, store);
+        let moved = movement(&status, reading);
         if moved != before {
             (before, last_move) = (moved, tokio::time::Instant::now());
         }
@@ -348,12 +348,12 @@ async fn round(config: &Config, handle: &Handle, store: &Store) -> Ending {
     }
 }
 
-/// A number that grows with every page, event and acknowledgement.
-fn movement(status: &Status, store: &Store) -> u64 {
-    let newest = *store.newest().borrow();
+/// A number that grows with every acknowledgement, and while tenants are read with every event and reading too. A round that
+/// only waits for sinks goes on sweeping, which is no reason to wait longer.
+fn movement(status: &Status, reading: bool) -> u64 {
     let sinks = status.sinks.values().map(|sink| sink.acknowledged + sink.refused);
-    let tenants = status.tenants.values().map(|tenant| tenant.passes + tenant.events_total());
-    sinks.chain(tenants).sum::<u64>() + newest.0
+    let tenants = status.tenants.values().filter(|_| reading).map(|tenant| tenant.pages + tenant.events_total());
+    sinks.chain(tenants).sum()
 }
 
 fn is_given_up(tenant: &crate::admin::board::TenantStatus) -> bool {
