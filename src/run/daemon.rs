@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::board::{Board, Status};
+use crate::admin::board::Board;
 use crate::admin::metrics::Metrics;
 use crate::admin::server::{self, AskError, Eyes};
 use crate::config::Config;
@@ -21,20 +21,16 @@ use crate::run::clock::Clock;
 use crate::run::deliver::Delivery;
 use crate::run::supervise::Loops;
 use crate::run::tenant::{Surroundings, Tenant, seed};
-use crate::run::{notify, poll, signal};
+use crate::run::{notify, poll, round, signal};
 use crate::store::error::{OpenError, StoreError};
 use crate::store::{self, Store};
 
 /// Requests for single incidents that wait at most.
 const ASKS_MAX: usize = 16;
-/// How often a round is looked at for its end.
+/// Between two looks at whether everything has gone out.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A round in which nothing moves for so long is given up: longer than any ordinary wait for the quota or a token.
-const ROUND_PATIENCE: Duration = Duration::from_secs(300);
 /// How often marks of incidents that were not seen for `poll.remember` are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// Failures in a row after which one round is given up.
-const FAILURES_MAX: u32 = 4;
 
 /// How long to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,7 +276,7 @@ async fn wait(
     let ending = tokio::select! {
         failed = first_failure(loops) => return Err(failed.into()),
         () = handle.stop.cancelled() => Ending::Stopped,
-        ending = round(config, handle, store), if until == Until::RoundIsDone => ending,
+        ending = round::done(config, &handle.board, store), if until == Until::RoundIsDone => ending,
     };
     handle.stop.cancel();
     // What was just read still goes out where its sink takes it; half of the grace is for that, the rest for closing.
@@ -324,71 +320,6 @@ async fn all_ended(loops: &mut Loops) -> Result<(), StoreError> {
         result?;
     }
     Ok(())
-}
-
-/// One complete round: every tenant swept once, every sink past the newest event. Given up where nothing moves any more.
-async fn round(config: &Config, handle: &Handle, store: &Store) -> Ending {
-    let patience = config.shutdown.grace.0.max(Duration::from_secs(15));
-    let mut last_move = tokio::time::Instant::now();
-    let mut before = 0;
-    loop {
-        let status = handle.board.status();
-        let reading = status.tenants.values().any(|tenant| tenant.rounds == 0 && !is_given_up(tenant));
-        let waiting = behind(config, &status, store);
-        let moved = movement(&status, reading);
-        if moved != before {
-            (before, last_move) = (moved, tokio::time::Instant::now());
-        }
-        let still = last_move.elapsed();
-        let read_enough = !reading || ROUND_PATIENCE < still || (status.paused.is_some() && patience < still);
-        if read_enough && (waiting.is_empty() || patience < still) {
-            return verdict(&status, &waiting);
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// A number that grows with every acknowledgement, and while tenants are read with every event and reading too. A round that
-/// only waits for sinks goes on sweeping, which is no reason to wait longer.
-fn movement(status: &Status, reading: bool) -> u64 {
-    let sinks = status.sinks.values().map(|sink| sink.acknowledged + sink.refused);
-    let tenants = status.tenants.values().filter(|_| reading).map(|tenant| tenant.pages + tenant.events_total());
-    sinks.chain(tenants).sum()
-}
-
-fn is_given_up(tenant: &crate::admin::board::TenantStatus) -> bool {
-    tenant.rounds == 0 && (tenant.refused || FAILURES_MAX <= tenant.failures)
-}
-
-/// The sinks that lack something, and how much.
-fn behind(config: &Config, status: &Status, store: &Store) -> Vec<String> {
-    let newest = *store.newest().borrow();
-    let lacks = |name: &&SinkName| store.progress(name).is_ok_and(|progress| progress.acknowledged < newest);
-    let lacking: Vec<_> = config.sinks.keys().filter(lacks).collect();
-    if lacking.is_empty() {
-        return Vec::new();
-    }
-    // Counted over all tenants; a sink that takes only some of them lacks at most so many.
-    let waiting = store.tally().map(|tally| tally.sinks).unwrap_or_default();
-    let say = |name: &SinkName| {
-        let events = waiting.get(name).map(|behind| format!("{} events wait: ", behind.events)).unwrap_or_default();
-        let why = status.sinks.get(name).and_then(|sink| sink.error.clone());
-        format!("sink {name}: {events}{}", why.unwrap_or_else(|| "they are on their way".into()))
-    };
-    lacking.into_iter().map(say).collect()
-}
-
-fn verdict(status: &Status, waiting: &[String]) -> Ending {
-    let unread: Vec<_> = status.tenants.iter().filter(|(_, tenant)| tenant.rounds == 0).collect();
-    if unread.is_empty() && waiting.is_empty() {
-        return Ending::Complete;
-    }
-    let tenants = unread.iter().map(|(name, tenant)| {
-        let why = tenant.error.clone().or_else(|| status.paused.clone());
-        format!("tenant {name}: {}", why.unwrap_or_else(|| "it was not read to the end".into()))
-    });
-    let why = tenants.chain(waiting.iter().cloned()).collect::<Vec<_>>().join("\n");
-    Ending::Incomplete { why, refused: unread.iter().any(|(_, tenant)| tenant.refused) }
 }
 
 /// Asks for one incident without a daemon: with its store, so that its quota holds.

@@ -7,6 +7,7 @@ pub mod daemon;
 mod deliver;
 mod notify;
 mod poll;
+mod round;
 mod signal;
 mod supervise;
 mod tenant;
