@@ -10,7 +10,7 @@ use xdrelay::core::quota::QuotaState;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::Seq;
 use xdrelay::store::error::{OpenError, StoreError};
-use xdrelay::store::{Endpoint, OnCorrupt, Opened, Settings, Store};
+use xdrelay::store::{Endpoint, OnCorrupt, Opened, Settings};
 
 use crate::{acknowledge, commit, directory, ids, open, read, row, second, seqs, settings, sink, tenant, until};
 
@@ -46,7 +46,7 @@ fn spoil(dir: &Path) {
 }
 
 fn error_of(settings: Settings) -> OpenError {
-    match Store::open(settings) {
+    match crate::opened(settings) {
         Ok(opened) => panic!("it opened: {opened:?}"),
         Err(error) => error,
     }
@@ -72,7 +72,7 @@ async fn a_damaged_ledger_is_made_again_from_its_checkpoint_and_nothing_is_lost(
             before
         };
         ruin(dir.path());
-        let Opened { store, recovery } = Store::open(settings(dir.path())).expect("made again");
+        let Opened { store, recovery } = crate::opened(settings(dir.path())).expect("made again");
         let recovery = recovery.expect("it says so");
         assert_eq!(recovery.tenants, [tenant()], "{recovery:?}");
         assert_eq!(recovery.set_aside.into_iter().collect::<Vec<_>>(), set_aside(dir.path()));
@@ -101,7 +101,7 @@ async fn with_everything_delivered_a_rebuilt_tenant_goes_on_from_its_cursor() {
     acknowledge(&store, "siem", 3, &[3]).await;
     store.close().await.expect("closed");
     spoil(dir.path());
-    let Opened { store, .. } = Store::open(settings(dir.path())).expect("made again");
+    let Opened { store, .. } = crate::opened(settings(dir.path())).expect("made again");
     assert_eq!(store.position(&tenant()).expect("read"), Some(Position { swept: None, ..position(100) }));
 }
 
@@ -127,7 +127,7 @@ async fn a_directory_that_is_damaged_again_and_again_is_left_for_somebody_to_loo
     let dir = made().await;
     for _ in 0..3 {
         spoil(dir.path());
-        Store::open(settings(dir.path())).expect("made again").store.close().await.expect("closed");
+        crate::opened(settings(dir.path())).expect("made again").store.close().await.expect("closed");
     }
     spoil(dir.path());
     let error = error_of(settings(dir.path()));
@@ -145,7 +145,7 @@ async fn a_tenant_is_in_the_checkpoint_from_its_first_position_on() {
     for name in ["checkpoint.a", "checkpoint.b"] {
         let _ = fs::copy(dir.path().join(name), copy.path().join(name));
     }
-    let Opened { store, recovery } = Store::open(settings(copy.path())).expect("made");
+    let Opened { store, recovery } = crate::opened(settings(copy.path())).expect("made");
     assert!(recovery.is_some());
     assert_eq!(store.position(&tenant()).expect("read").map(|position| position.cursor), Some(second(5)));
 }
@@ -178,7 +178,7 @@ async fn what_the_database_forgot_is_found_out() {
     let check = async |what: &str, change: &dyn Fn(&sled::Db)| {
         let dir = made().await;
         rewrite(dir.path(), change);
-        let Opened { store, recovery } = Store::open(settings(dir.path())).expect(what);
+        let Opened { store, recovery } = crate::opened(settings(dir.path())).expect(what);
         assert!(recovery.is_some(), "{what} was not found out");
         let cursor = store.position(&tenant()).expect("read").expect("a position").cursor;
         assert!(cursor <= second(20), "{what}: what is undelivered is read again");
@@ -318,7 +318,7 @@ fn rewrite(dir: &Path, change: impl FnOnce(&sled::Db)) {
 /// Opens a directory that a store in this process may still be letting go of.
 async fn reopened(dir: &Path) -> Opened {
     for _ in 0..2000 {
-        match Store::open(settings(dir)) {
+        match crate::opened(settings(dir)) {
             Ok(opened) => return opened,
             Err(OpenError::Held { .. }) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
             Err(error) => panic!("{error}"),

@@ -16,6 +16,7 @@ use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::{Seq, SinkName, TenantKey, TenantName};
 use xdrelay::model::timestamp::Timestamp;
+use xdrelay::store::error::OpenError;
 use xdrelay::store::page::PageBatch;
 use xdrelay::store::{Chunk, OnCorrupt, Opened, ReadLimit, Settings, Store};
 
@@ -31,9 +32,21 @@ fn settings(dir: &Path) -> Settings {
 
 /// Opens what must open without anything made again.
 fn open(dir: &Path) -> Store {
-    let Opened { store, recovery } = Store::open(settings(dir)).expect("it opens");
+    let Opened { store, recovery } = opened(settings(dir)).expect("it opens");
     assert_eq!(recovery, None);
     store
+}
+
+/// Opens a store. A child that another test is just starting holds every lock of this process until it has become another
+/// program; that passes at once.
+fn opened(settings: Settings) -> Result<Opened, OpenError> {
+    for _ in 0..200 {
+        match Store::open(settings.clone()) {
+            Err(OpenError::Held { .. }) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            result => return result,
+        }
+    }
+    Store::open(settings)
 }
 
 fn tenant() -> TenantKey {
