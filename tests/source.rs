@@ -81,7 +81,7 @@ impl Source {
 }
 
 fn everything() -> Query {
-    Query { window: Window { from: Timestamp::default(), to: None }, skip: 0, top: 100 }
+    Query { window: Window { from: Timestamp::default(), to: None }, created: None, skip: 0, top: 100 }
 }
 
 fn unlimited() -> Settings {

@@ -77,7 +77,7 @@ impl Pass {
     pub fn step(&self) -> Step {
         match self.phase {
             Phase::First | Phase::Joining | Phase::SteppedBack | Phase::Confirming => {
-                Step::Read(Query { window: self.window, skip: self.skip, top: self.top })
+                Step::Read(Query { window: self.window, created: None, skip: self.skip, top: self.top })
             }
             Phase::Complete => Step::Complete,
             Phase::Broken => Step::Broken,
@@ -283,7 +283,7 @@ mod tests {
     fn too_large_pages_are_halved_down_to_two_rows() {
         let mut pass = Pass::new(Window { from: Timestamp::default(), to: None }, 9);
         assert!(pass.shrink() && pass.shrink());
-        assert_eq!(pass.step(), Step::Read(Query { window: pass.window(), skip: 0, top: 2 }));
+        assert_eq!(pass.step(), Step::Read(Query { window: pass.window(), created: None, skip: 0, top: 2 }));
         assert!(!pass.shrink());
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::backoff::Backoff;
 use crate::core::health::Health;
 use crate::core::pass::Step;
+use crate::core::quarantine::Quarantine;
 use crate::core::quota::{Lane, Limits, Quota};
 use crate::core::source_clock::SourceClock;
 use crate::core::sweep::{Outcome, Sweeps};
@@ -44,8 +45,21 @@ pub struct Settings {
     pub page_size: u32,
     /// The quota of list calls.
     pub list: Limits,
+    /// What has been read is looked at again.
+    pub audit: Audit,
+    /// The same, less often and further back.
+    pub deep_audit: Audit,
     /// Where the first run begins.
     pub start: Start,
+}
+
+/// How often and how far back what has been read is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// From the start of one to the start of the next.
+    pub every: Duration,
+    /// How far back from the source's time.
+    pub window: Duration,
 }
 
 /// Where the first run begins.
@@ -83,9 +97,35 @@ pub enum Todo {
 #[derive(Debug, Clone)]
 pub enum Commit {
     /// The rows of a page: what is new among them is decided where the seen marks are.
-    Rows(Page),
+    Rows(PassKind, Page),
     /// How far the tenant has been read. Written alone, after everything before it.
     Position(Position),
+    /// What cannot be read. Written before a position that passes it.
+    Quarantine(Quarantine),
+}
+
+/// What a page was read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PassKind {
+    /// Freshness.
+    Tail,
+    /// Everything since the cursor.
+    Sweep,
+    /// A window of a long way back.
+    CatchUp,
+    /// What the other two missed.
+    Audit,
+    /// A window in quarantine, once more.
+    Retry,
+}
+
+/// What is durable of a tenant: what a poller goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// How far it has been read; none where it never was.
+    pub position: Option<Position>,
+    /// What could not be read.
+    pub quarantine: Quarantine,
 }
 
 /// How far a tenant has been read. Durable; on the source's clock throughout.
@@ -98,6 +138,20 @@ pub struct Position {
     /// The server's time at the start of the last complete sweep: what the next one may move the cursor to, less the
     /// overlap.
     pub swept: Option<Timestamp>,
+    /// Up to when what the tail and the sweeps read has been looked at again.
+    #[serde(default)]
+    pub audited: Audited,
+}
+
+/// The source's time at the start of the last complete audit, near and deep; none where there was none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Audited {
+    /// Of `audit_window`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Timestamp>,
+    /// Of `deep_audit_window`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep: Option<Timestamp>,
 }
 
 /// What has become durable.
@@ -107,6 +161,8 @@ pub enum Done {
     Rows(Committed),
     /// This position.
     Position(Position),
+    /// This quarantine.
+    Quarantine(Quarantine),
 }
 
 /// What came of the rows of a page.
@@ -129,6 +185,8 @@ pub struct Brief {
     pub kind: Kind,
     /// The time of the revision.
     pub last_update: Option<Timestamp>,
+    /// The same, where this (id, time) was not seen before; none for a new content at a known time.
+    pub unseen_time: Option<Timestamp>,
 }
 
 /// The decisions about one tenant.
@@ -136,6 +194,7 @@ pub struct Brief {
 pub struct Poller {
     settings: Settings,
     position: Option<Position>,
+    quarantine: Quarantine,
     clock: SourceClock,
     tail: Tail,
     sweeps: Sweeps,
@@ -159,8 +218,9 @@ struct Hand {
 }
 
 impl Poller {
-    /// A poller that goes on from `position`, or begins where `settings.start` says. `seed` is for jitter.
-    pub fn new(settings: Settings, position: Option<Position>, seed: u64, now: Moment) -> Self {
+    /// A poller that goes on from what is known, or begins where `settings.start` says. `seed` is for jitter.
+    pub fn new(settings: Settings, known: Known, seed: u64, now: Moment) -> Self {
+        let Known { position, quarantine } = known;
         let hand = |seed| Hand {
             commit: None,
             full_page: None,
@@ -171,6 +231,7 @@ impl Poller {
         };
         Self {
             position,
+            quarantine,
             clock: SourceClock::default(),
             tail: Tail::new(settings.page_size, now),
             sweeps: Sweeps::new(now),
@@ -218,6 +279,7 @@ impl Poller {
     /// poller, as after a crash.
     pub fn committed(&mut self, reader: Reader, done: &Done, now: Moment) {
         match (reader, done) {
+            (_, Done::Quarantine(quarantine)) => self.quarantine = quarantine.clone(),
             (_, Done::Position(position)) => {
                 let first = self.position.replace(*position).is_none();
                 self.health.positioned(*position, first);
@@ -297,7 +359,7 @@ impl Poller {
 
     /// What is asked for the sake of the server's time: one row, whatever it is.
     const fn first_call(&self) -> Query {
-        Query { window: Window { from: Timestamp::from_ticks(0), to: None }, skip: 0, top: 1 }
+        Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 }
     }
 
     /// Takes note of the time of an answer. Where it carries none, what we think it is judges its rows.
@@ -331,7 +393,8 @@ impl Poller {
                 run.pass.read(&page.rows);
             }
         }
-        hand.commit = Some(Commit::Rows(page));
+        let kind = if reader == Reader::Tail { PassKind::Tail } else { PassKind::Sweep };
+        hand.commit = Some(Commit::Rows(kind, page));
     }
 
     /// A first run begins at a server time that two answers agree on.

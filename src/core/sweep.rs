@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::core::pass::{Pass, Step};
-use crate::core::poller::{Position, Settings};
+use crate::core::poller::{Audited, Position, Settings};
 use crate::core::source_clock::SourceClock;
 use crate::model::moment::Moment;
 use crate::model::page::Window;
@@ -52,7 +52,7 @@ pub(crate) enum Outcome {
 impl Position {
     /// Where reading begins.
     pub const fn start(at: Timestamp) -> Self {
-        Self { cursor: at, floor: at, swept: None }
+        Self { cursor: at, floor: at, swept: None, audited: Audited { near: None, deep: None } }
     }
 
     /// The position after a complete sweep that began at server time `started`.

@@ -51,7 +51,7 @@ impl Tail {
         let quiet = clock.now(now).map(|time| time.earlier(QUIET));
         let below = self.newest.map(|newest| newest.earlier(BELOW_NEWEST));
         let from = below.max(quiet).unwrap_or(position.cursor).max(position.floor).floor_to_second();
-        Query { window: Window { from, to: None }, skip: 0, top: self.top }
+        Query { window: Window { from, to: None }, created: None, skip: 0, top: self.top }
     }
 
     /// Takes note of the newest row of an answer.

@@ -140,7 +140,11 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
             tracing::debug!(tenant = %tenant.name, cursor = %position.cursor, "position");
             Ok(Done::Position(position))
         }
-        Commit::Rows(page) => {
+        Commit::Quarantine(quarantine) => {
+            tenant.store.set_quarantine(&tenant.key, quarantine.clone()).await?;
+            Ok(Done::Quarantine(quarantine))
+        }
+        Commit::Rows(_, page) => {
             let batch = PageBatch {
                 key: tenant.key.clone(),
                 tenant: tenant.name.clone(),

@@ -11,7 +11,7 @@ use crate::api::client::Client;
 use crate::config;
 use crate::config::poll::Interval;
 use crate::config::tenant::{Start, Tenant as Config};
-use crate::core::poller::{self, Poller, Reader};
+use crate::core::poller::{self, Audit, Known, Poller, Reader};
 use crate::core::quota::{Limits, Quota};
 use crate::identity;
 use crate::identity::token::Tokens;
@@ -59,7 +59,7 @@ impl Tenant {
         let key = config.key();
         let settings = settings(config);
         let decisions = Decisions {
-            poller: Poller::new(settings.clone(), store.position(&key)?, seed(&name), clock.now()),
+            poller: Poller::new(settings.clone(), known(&store, &key)?, seed(&name), clock.now()),
             list: quota(&store, &key, Endpoint::List, config.quota.list(), &clock)?,
             get: quota(&store, &key, Endpoint::Get, config.quota.get(), &clock)?,
         };
@@ -87,8 +87,8 @@ impl Tenant {
 
     /// Goes on from what is durable, as after a crash: whenever nobody knows any more what of a commit is.
     pub(crate) fn start_over(&self) -> Result<(), StoreError> {
-        let position = self.store.position(&self.key)?;
-        self.decisions().poller = Poller::new(self.settings.clone(), position, seed(&self.name), self.clock.now());
+        let known = known(&self.store, &self.key)?;
+        self.decisions().poller = Poller::new(self.settings.clone(), known, seed(&self.name), self.clock.now());
         Ok(())
     }
 
@@ -144,12 +144,18 @@ fn settings(config: &Config) -> poller::Settings {
         sweep_every: config.poll.sweep_every.0,
         page_size: config.poll.page_size,
         list: config.quota.list(),
+        audit: Audit { every: config.poll.audit_every.0, window: config.poll.audit_window.0 },
+        deep_audit: Audit { every: config.poll.deep_audit_every.0, window: config.poll.deep_audit_window.0 },
         start: match config.start {
             Start::Now => poller::Start::Now,
             Start::Back(span) => poller::Start::Back(span),
             Start::At(time) => poller::Start::At(time),
         },
     }
+}
+
+fn known(store: &Store, key: &TenantKey) -> Result<Known, StoreError> {
+    Ok(Known { position: store.position(key)?, quarantine: store.quarantine(key)? })
 }
 
 /// The quota as a former process left it. An empty record of a tenant that is known means that it was lost.
