@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::backoff::Backoff;
 use crate::core::completeness::{Completeness, News, Scene, Wanted};
 use crate::core::health::Health;
+use crate::core::planted::{self, Mistake};
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::{Lane, Limits, Quota};
 use crate::core::reading::PROBE;
@@ -23,6 +24,8 @@ use crate::model::timestamp::Timestamp;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// First and longest pause where somebody has to do something first.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+/// What was not there at a look that is longer ago than this may have been there since.
+const LOOKED_LATELY: Duration = Duration::from_secs(150);
 /// After so many failures of the tail a sweep has a look at once.
 const TAIL_FAILURES_MAX: u32 = 3;
 /// What a 429 without any hint is taken for: one window of the minute's quota.
@@ -292,6 +295,12 @@ impl Poller {
             (Reader::Tail, Done::Rows(outcome)) => {
                 self.health.committed(outcome);
                 let full = self.hand(reader).full_page.take().is_some_and(|rows| rows <= outcome.unseen_rows);
+                if planted::is(Mistake::TailMovesCursor)
+                    && let (Some(position), Some(newest)) = (self.position, self.tail.newest())
+                {
+                    let cursor = position.cursor.max(newest.floor_to_second());
+                    self.hand(reader).commit = Some(Commit::Position(Position { cursor, ..position }));
+                }
                 // A sweep that fails keeps to its own pauses.
                 if full && self.health.reader(Reader::Sweep).failures == 0 {
                     self.completeness.sweeps.hurry(now);
@@ -312,6 +321,26 @@ impl Poller {
     /// How the tenant fares.
     pub const fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// How late a row became visible that was just read for the first time: it was not there at the last look of this kind.
+    /// None where that look is too long ago to tell.
+    pub fn visibility_lag(&self, kind: PassKind, last_update: Timestamp, now: Moment) -> Option<Duration> {
+        let before = match kind {
+            PassKind::Tail => self.tail.read_before(),
+            PassKind::Sweep | PassKind::Audit => self.position.and_then(|position| position.swept),
+            PassKind::CatchUp | PassKind::Retry => None,
+        }?;
+        if last_update < before {
+            return Some(before.since(last_update));
+        }
+        let time = self.clock.now(now)?;
+        (time.since(before) <= LOOKED_LATELY).then(|| time.since(last_update))
+    }
+
+    /// The windows that cannot be read.
+    pub const fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 
     /// The source's clock.

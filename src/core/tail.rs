@@ -30,11 +30,14 @@ pub(crate) struct Tail {
     fitting: u32,
     newest: Option<Timestamp>,
     due: Moment,
+    /// The source's time of the last answer, and of the one before.
+    read_at: Option<Timestamp>,
+    read_before: Option<Timestamp>,
 }
 
 impl Tail {
     pub(crate) const fn new(top: u32, now: Moment) -> Self {
-        Self { top, top_max: top, fitting: 0, newest: None, due: now }
+        Self { top, top_max: top, fitting: 0, newest: None, due: now, read_at: None, read_before: None }
     }
 
     /// When the next page is due.
@@ -63,11 +66,22 @@ impl Tail {
     /// Takes note of the newest row of an answer.
     pub(crate) fn read(&mut self, page: &Page) {
         self.newest = self.newest.max(newest(page));
+        (self.read_before, self.read_at) = (self.read_at, page.date);
         self.fitting = self.fitting.saturating_add(1);
         if GROW_AFTER <= self.fitting {
             self.fitting = 0;
             self.top = (self.top * 2).min(self.top_max);
         }
+    }
+
+    /// The source's time of the answer before the last one.
+    pub(crate) const fn read_before(&self) -> Option<Timestamp> {
+        self.read_before
+    }
+
+    /// The newest row so far.
+    pub(crate) const fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
     /// Rows that are asked for.
