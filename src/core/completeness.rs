@@ -256,7 +256,7 @@ impl Completeness {
                 Some(audit::Outcome::Complete(next)) => commit(Commit::Position(next)),
                 Some(audit::Outcome::Broken(why)) => broken(why),
             },
-            Turn::Retry => match self.retries.finish(quarantine, now) {
+            Turn::Retry => match self.retries.finish(quarantine, settings, now) {
                 None | Some(retries::Outcome::Same) => News::default(),
                 Some(retries::Outcome::Healed(quarantine)) => commit(Commit::Quarantine(quarantine)),
             },

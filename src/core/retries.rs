@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::poller::Settings;
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::reading::{Reading, Refusals, Step};
 use crate::model::incident::Row;
@@ -9,7 +10,7 @@ use crate::model::moment::Moment;
 use crate::model::page::FetchError;
 use crate::model::timestamp::Timestamp;
 
-/// Between two tries.
+/// Between two tries, unless audits are more frequent.
 const EVERY: Duration = Duration::from_secs(600);
 
 /// The tries of one tenant.
@@ -32,7 +33,7 @@ pub(crate) enum Outcome {
 
 impl Retries {
     pub(crate) fn new(now: Moment) -> Self {
-        Self { due: now + EVERY, last: Timestamp::default(), run: None }
+        Self { due: now, last: Timestamp::default(), run: None }
     }
 
     /// When the next try is due; none while nothing is in quarantine.
@@ -68,7 +69,7 @@ impl Retries {
     }
 
     /// Ends the try if it has come to its end.
-    pub(crate) fn finish(&mut self, quarantine: &Quarantine, now: Moment) -> Option<Outcome> {
+    pub(crate) fn finish(&mut self, quarantine: &Quarantine, settings: &Settings, now: Moment) -> Option<Outcome> {
         let (window, reading) = self.run.as_ref()?;
         let outcome = match reading.step() {
             Step::Read(_) => return None,
@@ -76,7 +77,7 @@ impl Retries {
             Step::Complete => Outcome::Healed(quarantine.without(window.from, window.to)),
         };
         self.run = None;
-        self.due = now + EVERY;
+        self.due = now + EVERY.min(settings.audit.every);
         Some(outcome)
     }
 }

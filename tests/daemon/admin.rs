@@ -19,7 +19,7 @@ const METRICS: [&str; 15] = [
     "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"list\",window=\"hour\"}",
     "xdrelay_audit_missed_total{tenant=\"contoso\"} 0",
     "xdrelay_quarantined{tenant=\"contoso\"} 0",
-    "xdrelay_visibility_lag_seconds_bucket{tenant=\"contoso\",pass=\"tail\"",
+    "# TYPE xdrelay_visibility_lag_seconds histogram",
     "xdrelay_clock_skew_seconds{tenant=\"contoso\"}",
     "xdrelay_token_expires_seconds{tenant=\"contoso\"}",
 ];
