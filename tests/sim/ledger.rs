@@ -54,7 +54,7 @@ impl Ledger {
     }
 
     pub(crate) fn known(&self) -> Known {
-        Known { position: self.position, quarantine: self.quarantine.clone() }
+        Known { position: self.position, quarantine: self.quarantine.clone(), has_listed: !self.marks.is_empty() }
     }
 
     pub(crate) fn newest(&self) -> Seq {
