@@ -15,7 +15,7 @@ pub const SECOND: u64 = 1_000_000_000;
 const EPOCH: u64 = 1_800_000_000;
 /// Incidents at most.
 pub const INCIDENTS_MAX: usize = 48;
-/// A change is visible after so many seconds at most; the overlap is longer.
+/// A change is visible after so many seconds at most, on a replica that lags a little later; the overlap is longer.
 pub const DELAY_MAX: u64 = 1500;
 
 /// The source.
@@ -64,6 +64,8 @@ pub enum Trouble {
     Dateless,
     /// The page holds only a part of what was asked for, as a server may at any time.
     Short,
+    /// The answer comes from a replica that is so many seconds behind.
+    Lagging(u8),
     /// An error, by number.
     Error(u8),
 }
@@ -131,8 +133,9 @@ impl Source {
             return Err(failure(number));
         }
         let window = query.window;
+        let lag = if let Trouble::Lagging(seconds) = trouble { u64::from(seconds) * SECOND } else { 0 };
         let mut rows: Vec<_> = self
-            .current(at)
+            .current(at.saturating_sub(lag))
             .filter(|(_, revision)| window.from <= revision.last_update)
             .filter(|(_, revision)| window.to.is_none_or(|to| revision.last_update < to))
             .collect();

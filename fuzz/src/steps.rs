@@ -24,7 +24,8 @@ const CALL_MAX: u64 = 60;
 /// Steps of one input at most.
 const STEPS_MAX: u32 = 3000;
 /// What time may advance by at once, in milliseconds.
-const ADVANCES: [u64; 12] = [1, 33, 400, 1200, 2600, 7000, 20_000, 61_000, 310_000, 1_700_000, 3_700_000, 90_000_000];
+const ADVANCES: [u64; 13] =
+    [1, 33, 400, 1200, 2600, 7000, 20_000, 61_000, 310_000, 1_700_000, 3_700_000, 90_000_000, 15_000];
 const READERS: [Reader; 2] = [Reader::Tail, Reader::Sweep];
 
 /// The first bytes are the settings, all others what happens.
@@ -83,7 +84,7 @@ struct FarSide {
 impl World {
     fn new(input: &mut Input<'_>) -> Self {
         let page_size = [2, 3, 5, 10, 100][input.below(5)];
-        let (per_minute, per_hour) = [(50, 1500), (5, 30), (10, 200), (45, 100)][input.below(4)];
+        let (per_minute, per_hour) = [(50, 1500), (5, 30), (10, 200), (5, 100_000)][input.below(4)];
         let start = match input.below(3) {
             0 => Start::Now,
             1 => Start::Back(Duration::from_secs(input.number() % 400_000)),
@@ -135,7 +136,8 @@ impl World {
                 self.source.next = match number {
                     0..=199 => Trouble::Error(number),
                     200..=229 => Trouble::Dateless,
-                    _ => Trouble::Short,
+                    230..=239 => Trouble::Short,
+                    _ => Trouble::Lagging((number - 239) * 10),
                 };
             }
             14 => self.far.next = input.byte(),
@@ -223,8 +225,7 @@ impl World {
             Todo::Wait(until) => {
                 self.idle[place] = if until <= now { self.idle[place] + 1 } else { 0 };
                 assert!(self.idle[place] < 3, "{reader:?} waits for what is over");
-                // As in life, a commit of the other one wakes it.
-                self.wake[place] = until.nanos().min(self.now + SECOND);
+                self.wake[place] = until.nanos().min(self.now + 3600 * SECOND);
             }
             Todo::Fetch(query, lane) => {
                 let state = self.quota.charge(lane, now).expect("no call is asked for that the quota cannot pay");
@@ -236,12 +237,14 @@ impl World {
             Todo::Commit(Commit::Rows(page)) => {
                 let outcome = self.ledger.commit(page, now);
                 self.poller.committed(reader, &Done::Rows(outcome), now);
-                self.wake[2] = self.now;
+                // As in life, what one commits wakes the others.
+                self.wake = [self.now; 3];
             }
             Todo::Commit(Commit::Position(position)) => {
                 self.check_position(position);
                 self.ledger.position = Some(position);
                 self.poller.committed(reader, &Done::Position(position), now);
+                self.wake = [self.now; 3];
             }
         }
     }
@@ -263,7 +266,7 @@ impl World {
         let now = self.moment();
         self.wake[2] = self.now;
         match self.courier.todo(now, self.ledger.newest()) {
-            courier::Todo::Idle => self.wake[2] = self.now + 5 * SECOND,
+            courier::Todo::Idle => self.wake[2] = self.now + 3600 * SECOND,
             courier::Todo::Wait(until) => {
                 assert!(now < until, "the courier waits for what is over");
                 self.wake[2] = until.nanos();
@@ -282,6 +285,7 @@ impl World {
         let newest = self.ledger.newest();
         let wanted = (after.0 + 1..=newest.0).map(Seq).filter(|&seq| !self.courier.is_refused(seq));
         let batch: Vec<Seq> = wanted.take(limit).collect();
+        assert!(batch.iter().all(|seq| !self.ledger.refused.contains(seq)), "what was refused is sent again");
         let last = batch.last().copied();
         let scanned_to = last.filter(|_| batch.len() == limit).unwrap_or(newest);
         let handed = Handed { scanned_to, last, count: batch.len() };
@@ -352,8 +356,10 @@ impl FarSide {
             // Takes a part; a sink that settles takes all and confirms a part.
             1 | 2 => {
                 self.arrive(if settles { batch } else { part }, courier);
-                self.confirmed.extend(part);
-                Ok(part.last().copied())
+                let last = part.last().copied();
+                // Whatever is confirmed, everything before it is too.
+                self.confirmed.extend(self.arrived.iter().filter(|&&seq| last.is_some_and(|last| seq <= last)));
+                Ok(last)
             }
             // Takes a part and does not say so.
             3 => {
