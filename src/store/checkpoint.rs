@@ -67,19 +67,19 @@ impl Checkpoint {
         File::open(dir)?.sync_all()
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let body = serde_json::to_vec(self).expect("our own struct has text keys and no failing serializer");
         [header(&body).as_bytes(), &body].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (head, body) = bytes.split_at(end + 1);
         (head == header(body).as_bytes()).then(|| serde_json::from_slice(body).ok()).flatten()
     }
 }
 
-fn header(body: &[u8]) -> String {
+pub(crate) fn header(body: &[u8]) -> String {
     format!("xdrelay checkpoint 1 {:08x}\n", crc32fast::hash(body))
 }
 

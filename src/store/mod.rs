@@ -33,6 +33,8 @@ mod checkpoint;
 mod command;
 mod directory;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod ledger;
 pub mod open;
