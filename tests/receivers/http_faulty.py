@@ -5,8 +5,11 @@ Usage: http_faulty.py FILE. Prints its port. Ends when standard input ends. Orde
   {"next": ["500", "lose"]}            the next requests, in turn
   {"often": {"500": 0.1}, "seed": 7}   all others: each with its probability, or taken
   {"poison": ["40961"], "max": 60000}  incidents that are answered 400 in any batch; bytes of a body above which it is 413
+  {"early": 60000}                     the same, but the 413 comes before the body is read, and the end of the connection too
 
-Whatever is not "take": nothing is kept but by "lose" and "late", which keep everything and lose the answer.
+  {"let_go": true}                     ends what "hold" holds
+
+Whatever is not "take": nothing is kept but by "lose", "late" and "hold", which keep everything and lose the answer.
 """
 import http.server
 import json
@@ -17,18 +20,25 @@ import sys
 import threading
 
 
+KEEPING = ("take", "lose", "late", "hold")
+
+
 class Orders:
     def __init__(self):
         self.lock = threading.Lock()
         self.next, self.often, self.poison, self.max = [], {}, set(), None
+        self.early, self.let_go = None, threading.Event()
         self.dice = random.Random(0)
 
     def obey(self, order):
+        if order.get("let_go"):
+            self.let_go.set()
         with self.lock:
             self.next += order.get("next", [])
             if "often" in order:
                 self.often, self.dice = order["often"], random.Random(order.get("seed", 0))
             self.poison |= set(order.get("poison", []))
+            self.early = order.get("early", self.early)
             self.max = order.get("max", self.max)
 
     def draw(self):
@@ -56,8 +66,9 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         what, size = orders.draw(), int(self.headers["Content-Length"])
-        if what == "early":
+        if orders.early is not None and orders.early < size:
             # As servers do that look at Content-Length only: the answer comes before the body is read, and the end with it.
+            what = "early"
             self.note(what, [], False)
             return self.answer(413, ends=True)
         if what == "cut":
@@ -66,19 +77,22 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             return self.reset()
         lines = self.rfile.read(size).decode("utf-8", errors="strict").split("\n")[:-1]
         ids = [str(json.loads(line)["incident"]["incidentId"]) for line in lines]
-        if what in ("take", "lose", "late") and orders.max is not None and orders.max < size:
+        if what in KEEPING and orders.max is not None and orders.max < size:
             orders.put_back(what)
             self.note("413", [], False)
             return self.answer(413)
-        if what in ("take", "lose", "late") and orders.poison.intersection(ids):
+        if what in KEEPING and orders.poison.intersection(ids):
             orders.put_back(what)
             self.note("400", [], False)
             return self.answer(400)
-        keeps = what in ("take", "lose", "late")
+        keeps = what in KEEPING
         self.note(what, lines, keeps)
         if what == "take":
             self.answer(200)
         elif what == "lose":
+            self.reset()
+        elif what == "hold":
+            orders.let_go.wait(60)
             self.reset()
         elif what in ("hang", "late"):
             self.connection.settimeout(60)
