@@ -109,6 +109,7 @@ async fn what_a_connection_swallowed_is_sent_again() {
         await_bytes(&swallowing);
         wait_for("the file to have everything", || acknowledged(&place, "file") == u64::from(FEW));
     }
+    wait_for("a warning, though nothing was being sent", || daemon.log().contains("WARN the sink takes nothing"));
     let mut stream = accept(&siem);
     // Half of them are read, and the connection ends in good order on this side.
     let mut some = [0; 20_000];
