@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test under faults says what it went through")]
 
 mod best_effort;
+mod documented;
 mod full_disk;
 #[path = "../daemon/harness.rs"]
 mod harness;
