@@ -264,7 +264,7 @@ impl Courier {
 
     fn failed(&mut self, error: DeliverError, handed: Handed, now: Moment) {
         match error {
-            DeliverError::Retry { .. } if 3 <= self.failures && planted::is(Mistake::GiveUpAfterThree) => {
+            DeliverError::Retry { .. } if 2 <= self.failures && planted::is(Mistake::GiveUpAfterThree) => {
                 self.failures = 0;
                 self.confirmed(handed.last, now);
                 self.acknowledged = self.acknowledged.max(handed.scanned_to);
