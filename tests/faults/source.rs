@@ -17,7 +17,7 @@ use crate::harness::{BOUND, Daemon, Place, QUICK, another, duration, lively, san
 use crate::truth::{assert_honest, assert_once, due, lost, missing};
 
 /// How long everything fails: `STORM_FOR=5m` for the long run.
-const STORM_FOR: Duration = Duration::from_secs(20);
+const STORM_FOR: Duration = Duration::from_secs(12);
 /// That of [`IMPATIENT`].
 const OVERLAP: Duration = Duration::from_secs(60);
 const LATE_MAX: Duration = Duration::from_secs(5);
@@ -235,7 +235,7 @@ async fn a_server_that_ignores_how_far_to_skip_is_not_asked_without_end() {
     let tenants = [place.tenant_behind("same", &same, &gate.url, &gate.url), place.tenant("good", &good)];
     place.configure(&[QUICK, &tenants.concat(), &place.file_sink("file")]);
     let daemon = Daemon::start(&place);
-    wait_for("forty calls of the neighbour", || 40 <= good.calls().arrived(Endpoint::List));
+    wait_for("calls of the neighbour", || 25 <= good.calls().arrived(Endpoint::List));
     let (lists, usual) = (gate.lists() as u64, good.calls().arrived(Endpoint::List));
     assert!(lists <= 4 * usual, "{lists} calls, where a list of the same size that is in order took {usual}");
     let arrivals = place.arrivals("file");
@@ -288,7 +288,7 @@ async fn empty_answers_for_less_than_the_overlap_hide_nothing_in_the_end() {
     let now = sandbox.now();
     sandbox.world().create_many(20, 2_000, now, now);
     let before = gate.lists();
-    wait_for("three sweeps and more of nothing", || before + 25 <= gate.lists());
+    wait_for("two sweeps and more of nothing", || before + 16 <= gate.lists());
     assert_eq!(place.arrivals("file").len(), 30, "nothing could be seen");
     gate.decide(|_| Act::Pass);
     wait_for("what was hidden", complete);

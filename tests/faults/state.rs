@@ -13,14 +13,14 @@ use crate::truth::{assert_once, missing};
 /// `grace` of the harness.
 const GRACE: Duration = Duration::from_secs(10);
 /// Stops under load.
-const STOPS: usize = 6;
+const STOPS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_ends_within_the_grace_and_repeats_nothing() {
     let (place, sandbox) = (Place::new(), lively().await);
     let now = sandbox.now();
     sandbox.world().create_many(
-        3_000,
+        1_000,
         2_000,
         now.earlier(Duration::from_secs(900)),
         now.earlier(Duration::from_secs(10)),
