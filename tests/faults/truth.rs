@@ -1,10 +1,8 @@
 //! What the sandbox knows to be true, held against what arrived. No test is in here.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
 
 use xdrelay::sandbox::server::Sandbox;
-use xdrelay::sandbox::world::Truth;
 
 use crate::harness::Arrival;
 
@@ -16,28 +14,6 @@ pub(crate) fn missing(sandbox: &Sandbox, tenant: &str, arrivals: &[Arrival]) -> 
     world.settle(now);
     let missing = world.rows().by_number().filter(|row| !there.contains(&*row.json));
     missing.map(|row| format!("{} of {}", row.number, row.last_update)).collect()
-}
-
-/// What is current once everything that is late has become visible, and what was current for as long as a sweep looks back.
-pub(crate) fn due(sandbox: &Sandbox, late_max: Duration, overlap: Duration) -> Vec<Truth> {
-    let end = sandbox.now().later(late_max + Duration::from_secs(1));
-    let is_due = |truth: &Truth| match truth.until {
-        Some(until) => end < until || overlap <= until.since(truth.from),
-        None => true,
-    };
-    let truth = sandbox.world().truth();
-    truth.into_iter().filter(|truth| truth.from <= end && is_due(truth)).collect()
-}
-
-/// What is due and has not arrived, by incident and time.
-pub(crate) fn lost(due: &[Truth], tenant: &str, arrivals: &[Arrival]) -> Vec<String> {
-    let times: BTreeSet<_> = of(tenant, arrivals)
-        .map(|arrival| arrival.header())
-        .map(|header| (header.id.as_str().to_owned(), header.last_update))
-        .collect();
-    let key = |truth: &Truth| (truth.revision.number.to_string(), truth.revision.last_update);
-    let missing = due.iter().filter(|truth| !times.contains(&key(truth)));
-    missing.map(|truth| format!("{} of {}", truth.revision.number, truth.revision.last_update)).collect()
 }
 
 /// Everything that arrived is what the API had, byte for byte.
