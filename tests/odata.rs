@@ -17,7 +17,9 @@ fn queries() -> Vec<String> {
     let to = [None, Some("2026-11-21T01:00:00Z"), Some("2026-12-31T23:59:59.1Z")];
     let windows = from.iter().flat_map(|from| to.iter().map(|to| Window { from: time(from), to: to.map(time) }));
     windows
-        .flat_map(|window| [(0, 1), (95, 100), (19_995, 100)].map(|(skip, top)| Query { window, skip, top }))
+        .flat_map(|window| {
+            [(0, 1), (95, 100), (19_995, 100)].map(|(skip, top)| Query { window, created: None, skip, top })
+        })
         .map(|query| defender::list_query(&query))
         .collect()
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use xdrelay::core::poller::{Commit, Committed, Done, Poller, Position, Reader, Settings, Start, Todo};
+use xdrelay::core::poller::{
+    Audit, Audited, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
+};
 use xdrelay::core::quota::{Lane, Limits, Quota};
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
@@ -29,15 +31,22 @@ impl Table {
             sweep_every: Duration::from_secs(60),
             page_size: 10,
             list: LIMITS,
+            audit: Audit { every: Duration::from_secs(3600), window: Duration::from_secs(86_400) },
+            deep_audit: Audit { every: Duration::from_secs(86_400), window: Duration::from_secs(30 * 86_400) },
             start,
         };
-        Self { poller: Poller::new(settings, position, 1, now), quota: Quota::fresh(LIMITS), now }
+        Self {
+            poller: Poller::new(settings, Known { position, ..Known::default() }, 1, now),
+            quota: Quota::fresh(LIMITS),
+            now,
+        }
     }
 
     /// A poller that has been reading for a while.
     fn running() -> Self {
         let swept = Some(server_time(0));
-        let mut table = Self::new(Start::Now, Some(Position { swept, ..Position::start(server_time(0)) }));
+        let audited = Audited { near: swept, deep: swept };
+        let mut table = Self::new(Start::Now, Some(Position { swept, audited, ..Position::start(server_time(0)) }));
         table.told_the_time();
         table.fetch(Reader::Sweep);
         table.answer(Reader::Sweep, rows(0..0));
@@ -83,8 +92,10 @@ impl Table {
         };
         self.answer_only(reader, rows);
         match self.poller.todo(reader, self.now, &mut self.quota) {
-            Todo::Commit(Commit::Rows(_)) => self.poller.committed(reader, &Done::Rows(unseen), self.now),
-            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Position(_))) => panic!("{todo:?}"),
+            Todo::Commit(Commit::Rows(..)) => self.poller.committed(reader, &Done::Rows(unseen), self.now),
+            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Position(_) | Commit::Quarantine(_))) => {
+                panic!("{todo:?}")
+            }
         }
     }
 
@@ -100,7 +111,9 @@ impl Table {
                 self.poller.committed(Reader::Sweep, &Done::Position(position), self.now);
                 position
             }
-            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Rows(_))) => panic!("{todo:?}"),
+            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Rows(..) | Commit::Quarantine(_))) => {
+                panic!("{todo:?}")
+            }
         }
     }
 
@@ -154,7 +167,7 @@ fn without_dates_a_known_tenant_is_read_and_its_cursor_stands_still() {
     };
     dateless(&mut table);
     dateless(&mut table);
-    assert!(matches!(table.poller.todo(Reader::Sweep, table.now, &mut table.quota), Todo::Commit(Commit::Rows(_))));
+    assert!(matches!(table.poller.todo(Reader::Sweep, table.now, &mut table.quota), Todo::Commit(Commit::Rows(..))));
 }
 
 #[test]
@@ -250,7 +263,7 @@ fn an_answer_that_is_too_large_is_asked_for_again_with_fewer_rows() {
     table.fail(Reader::Sweep, too_large());
     assert_eq!(table.fetch(Reader::Sweep).0.top, 2);
     table.fail(Reader::Sweep, too_large());
-    assert!(seconds(10) <= table.pause(Reader::Sweep), "two rows are the least; then it is somebody's business");
+    assert!(table.fetch(Reader::Sweep).0.window.to.is_some(), "two rows are the least; then the window is cut");
 }
 
 #[test]
@@ -268,5 +281,7 @@ fn a_long_way_back_is_read_in_windows_and_the_cursor_follows_each() {
     assert_eq!(table.position().cursor, to);
     table.fetch(Reader::Sweep);
     table.fail(Reader::Sweep, FetchError::Rejected { why: "lt is not supported".into() });
+    assert!(table.fetch(Reader::Sweep).0.window.to.is_some(), "one refusal may be a whim");
+    table.fail(Reader::Sweep, FetchError::Rejected { why: "lt".into() });
     assert_eq!(table.fetch(Reader::Sweep).0.window.to, None, "one open-ended sweep instead");
 }

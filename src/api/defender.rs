@@ -28,7 +28,7 @@ pub fn list_url(api_url: &Url, query: &Query) -> Url {
 ///
 /// Spaces are `%20`, because OData servers do not take `+`. `$top` is always sent, for the default is not documented.
 pub fn list_query(query: &Query) -> String {
-    let filter = filter(&query.window).replace(' ', "%20");
+    let filter = filter(query).replace(' ', "%20");
     let mut text = format!("$filter={filter}&$top={}", query.top);
     if 0 < query.skip {
         write!(text, "&$skip={}", query.skip).expect("a String takes every write");
@@ -36,12 +36,20 @@ pub fn list_query(query: &Query) -> String {
     text
 }
 
-/// The `$filter` of a window, not encoded. Literals have all seven digits and `Z`, and no quotes; an offset such as `+00:00`
+/// The `$filter` of a query, not encoded. Literals have all seven digits and `Z`, and no quotes; an offset such as `+00:00`
 /// would arrive as a space.
-pub fn filter(window: &Window) -> String {
+pub fn filter(query: &Query) -> String {
+    let updated = within("lastUpdateTime", &query.window);
+    match &query.created {
+        None => updated,
+        Some(created) => format!("{updated} and {}", within("createdTime", created)),
+    }
+}
+
+fn within(property: &str, window: &Window) -> String {
     match window.to {
-        None => format!("lastUpdateTime ge {}", window.from),
-        Some(to) => format!("lastUpdateTime ge {} and lastUpdateTime lt {to}", window.from),
+        None => format!("{property} ge {}", window.from),
+        Some(to) => format!("{property} ge {} and {property} lt {to}", window.from),
     }
 }
 
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn a_list_call_is_written_as_the_api_reads_it() {
         let check = |from: &str, to: Option<&str>, skip: u32, top: u32, expected: &str| {
-            let query = Query { window: Window { from: time(from), to: to.map(time) }, skip, top };
+            let query = Query { window: Window { from: time(from), to: to.map(time) }, created: None, skip, top };
             assert_eq!(list_query(&query), expected);
             let url = list_url(&"https://api.example.net".parse().expect("a URL"), &query);
             assert_eq!(
@@ -122,7 +130,8 @@ mod tests {
     #[test]
     fn a_base_with_a_path_or_a_slash_is_kept() {
         let check = |base: &str, expected: &str| {
-            let query = Query { window: Window { from: Timestamp::default(), to: None }, skip: 0, top: 1 };
+            let query =
+                Query { window: Window { from: Timestamp::default(), to: None }, created: None, skip: 0, top: 1 };
             let url = list_url(&base.parse().expect("a URL"), &query);
             assert_eq!(url.as_str().split('?').next(), Some(expected));
         };

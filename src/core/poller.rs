@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::backoff::Backoff;
+use crate::core::completeness::{Completeness, News, Scene, Wanted};
 use crate::core::health::Health;
-use crate::core::pass::Step;
+use crate::core::planted::{self, Mistake};
+use crate::core::quarantine::Quarantine;
 use crate::core::quota::{Lane, Limits, Quota};
+use crate::core::reading::PROBE;
 use crate::core::source_clock::SourceClock;
-use crate::core::sweep::{Outcome, Sweeps};
 use crate::core::tail::Tail;
 use crate::model::event::Kind;
 use crate::model::moment::Moment;
@@ -22,8 +24,10 @@ use crate::model::timestamp::Timestamp;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// First and longest pause where somebody has to do something first.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
-/// Pause after a reading whose pages did not join.
-const BROKEN_PAUSE: Duration = Duration::from_secs(10);
+/// What was not there at a look that is longer ago than this may have been there since.
+const LOOKED_LATELY: Duration = Duration::from_secs(150);
+/// After so many failures of the tail a sweep has a look at once.
+const TAIL_FAILURES_MAX: u32 = 3;
 /// What a 429 without any hint is taken for: one window of the minute's quota.
 const THROTTLED: Duration = Duration::from_secs(60);
 /// No hint of a server keeps us away for longer.
@@ -44,8 +48,21 @@ pub struct Settings {
     pub page_size: u32,
     /// The quota of list calls.
     pub list: Limits,
+    /// What has been read is looked at again.
+    pub audit: Audit,
+    /// The same, less often and further back.
+    pub deep_audit: Audit,
     /// Where the first run begins.
     pub start: Start,
+}
+
+/// How often and how far back what has been read is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// From the start of one to the start of the next.
+    pub every: Duration,
+    /// How far back from the source's time.
+    pub window: Duration,
 }
 
 /// Where the first run begins.
@@ -83,9 +100,35 @@ pub enum Todo {
 #[derive(Debug, Clone)]
 pub enum Commit {
     /// The rows of a page: what is new among them is decided where the seen marks are.
-    Rows(Page),
+    Rows(PassKind, Page),
     /// How far the tenant has been read. Written alone, after everything before it.
     Position(Position),
+    /// What cannot be read. Written before a position that passes it.
+    Quarantine(Quarantine),
+}
+
+/// What a page was read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PassKind {
+    /// Freshness.
+    Tail,
+    /// Everything since the cursor.
+    Sweep,
+    /// A window of a long way back.
+    CatchUp,
+    /// What the other two missed.
+    Audit,
+    /// A window in quarantine, once more.
+    Retry,
+}
+
+/// What is durable of a tenant: what a poller goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// How far it has been read; none where it never was.
+    pub position: Option<Position>,
+    /// What could not be read.
+    pub quarantine: Quarantine,
 }
 
 /// How far a tenant has been read. Durable; on the source's clock throughout.
@@ -98,6 +141,20 @@ pub struct Position {
     /// The server's time at the start of the last complete sweep: what the next one may move the cursor to, less the
     /// overlap.
     pub swept: Option<Timestamp>,
+    /// Up to when what the tail and the sweeps read has been looked at again.
+    #[serde(default)]
+    pub audited: Audited,
+}
+
+/// The source's time at the start of the last complete audit, near and deep; none where there was none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Audited {
+    /// Of `audit_window`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Timestamp>,
+    /// Of `deep_audit_window`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep: Option<Timestamp>,
 }
 
 /// What has become durable.
@@ -107,6 +164,8 @@ pub enum Done {
     Rows(Committed),
     /// This position.
     Position(Position),
+    /// This quarantine.
+    Quarantine(Quarantine),
 }
 
 /// What came of the rows of a page.
@@ -129,6 +188,8 @@ pub struct Brief {
     pub kind: Kind,
     /// The time of the revision.
     pub last_update: Option<Timestamp>,
+    /// The same, where this (id, time) was not seen before; none for a new content at a known time.
+    pub unseen_time: Option<Timestamp>,
 }
 
 /// The decisions about one tenant.
@@ -136,9 +197,10 @@ pub struct Brief {
 pub struct Poller {
     settings: Settings,
     position: Option<Position>,
+    quarantine: Quarantine,
     clock: SourceClock,
     tail: Tail,
-    sweeps: Sweeps,
+    completeness: Completeness,
     hands: [Hand; 2],
     /// The source sends no `Date`: nothing moves a cursor, and what there is is delivered all the same.
     is_dateless: bool,
@@ -159,8 +221,9 @@ struct Hand {
 }
 
 impl Poller {
-    /// A poller that goes on from `position`, or begins where `settings.start` says. `seed` is for jitter.
-    pub fn new(settings: Settings, position: Option<Position>, seed: u64, now: Moment) -> Self {
+    /// A poller that goes on from what is known, or begins where `settings.start` says. `seed` is for jitter.
+    pub fn new(settings: Settings, known: Known, seed: u64, now: Moment) -> Self {
+        let Known { position, quarantine } = known;
         let hand = |seed| Hand {
             commit: None,
             full_page: None,
@@ -171,9 +234,10 @@ impl Poller {
         };
         Self {
             position,
+            quarantine,
             clock: SourceClock::default(),
             tail: Tail::new(settings.page_size, now),
-            sweeps: Sweeps::new(now),
+            completeness: Completeness::new(now),
             hands: [hand(seed), hand(seed.wrapping_add(1))],
             is_dateless: false,
             health: Health::default(),
@@ -188,13 +252,15 @@ impl Poller {
         }
         match (reader, self.position) {
             (Reader::Tail, None) => Todo::Wait(now + LOOK_AGAIN),
-            (Reader::Sweep, None) => self.pay(reader, self.first_call(), Lane::Sweep, self.sweeps.due(), now, quota),
+            (Reader::Sweep, None) => {
+                self.pay(reader, self.first_call(), Lane::Sweep, self.completeness.sweeps.due(), now, quota)
+            }
             (Reader::Tail, Some(position)) => {
                 quota.tail_due_at(self.tail.due());
-                let query = self.tail.query(position, &self.clock, now);
+                let query = self.tail.query(position, &self.clock, &self.quarantine, now);
                 self.pay(reader, query, Lane::Tail, self.tail.due(), now, quota)
             }
-            (Reader::Sweep, Some(position)) => self.sweep(position, now, quota),
+            (Reader::Sweep, Some(position)) => self.complete(position, now, quota),
         }
     }
 
@@ -218,21 +284,31 @@ impl Poller {
     /// poller, as after a crash.
     pub fn committed(&mut self, reader: Reader, done: &Done, now: Moment) {
         match (reader, done) {
+            (_, Done::Quarantine(quarantine)) => {
+                self.quarantine = quarantine.clone();
+                self.conclude(now, |completeness, scene| completeness.quarantined(scene));
+            }
             (_, Done::Position(position)) => {
-                let first = self.position.replace(*position).is_none();
-                self.health.positioned(*position, first);
+                let before = self.position.replace(*position);
+                self.health.positioned(*position, before);
             }
             (Reader::Tail, Done::Rows(outcome)) => {
                 self.health.committed(outcome);
                 let full = self.hand(reader).full_page.take().is_some_and(|rows| rows <= outcome.unseen_rows);
+                if planted::is(Mistake::TailMovesCursor)
+                    && let (Some(position), Some(newest)) = (self.position, self.tail.newest())
+                {
+                    let cursor = position.cursor.max(newest.floor_to_second());
+                    self.hand(reader).commit = Some(Commit::Position(Position { cursor, ..position }));
+                }
                 // A sweep that fails keeps to its own pauses.
                 if full && self.health.reader(Reader::Sweep).failures == 0 {
-                    self.sweeps.hurry(now);
+                    self.completeness.sweeps.hurry(now);
                 }
             }
             (Reader::Sweep, Done::Rows(outcome)) => {
                 self.health.committed(outcome);
-                self.swept(outcome, now);
+                self.conclude(now, |completeness, scene| completeness.committed(outcome, scene));
             }
         }
     }
@@ -247,6 +323,26 @@ impl Poller {
         &self.health
     }
 
+    /// How late a row became visible that was just read for the first time: it was not there at the last look of this kind.
+    /// None where that look is too long ago to tell.
+    pub fn visibility_lag(&self, kind: PassKind, last_update: Timestamp, now: Moment) -> Option<Duration> {
+        let before = match kind {
+            PassKind::Tail => self.tail.read_before(),
+            PassKind::Sweep | PassKind::Audit => self.position.and_then(|position| position.swept),
+            PassKind::CatchUp | PassKind::Retry => None,
+        }?;
+        if last_update < before {
+            return Some(before.since(last_update));
+        }
+        let time = self.clock.now(now)?;
+        (time.since(before) <= LOOKED_LATELY).then(|| time.since(last_update))
+    }
+
+    /// The windows that cannot be read.
+    pub const fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
+    }
+
     /// The source's clock.
     pub const fn clock(&self) -> &SourceClock {
         &self.clock
@@ -259,29 +355,19 @@ impl Poller {
         if self.health.catching_up().is_some() { interval * 2 } else { interval }
     }
 
-    fn sweep(&mut self, position: Position, now: Moment, quota: &mut Quota) -> Todo {
-        let due = self.sweeps.due();
-        if now < due {
-            return Todo::Wait(due);
+    fn complete(&mut self, position: Position, now: Moment, quota: &mut Quota) -> Todo {
+        let Self { settings, clock, quarantine, completeness, .. } = self;
+        let scene = Scene { position, settings, clock, quarantine, now };
+        let is_failing = self.health.reader(Reader::Sweep).failures != 0;
+        let wanted = completeness.wanted(scene, is_failing, self.is_dateless, quota);
+        if !matches!(wanted, Wanted::Commit(_)) {
+            self.health.reading(completeness.way_back(scene));
         }
-        if self.sweeps.run().is_none() {
-            if self.clock.agreed().is_none() && !self.clock.is_suspect() && !self.is_dateless {
-                // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for. One
-                // answer may lie.
-                return self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, due, now, quota);
-            }
-            self.sweeps.begin(position, &self.settings, &self.clock, now);
-            self.health.reading(self.sweeps.way_back(position, &self.settings, &self.clock));
-        }
-        let Some(run) = self.sweeps.run() else { return Todo::Wait(now + LOOK_AGAIN) };
-        let lane = if run.pass.window().to.is_some() { Lane::CatchUp } else { Lane::Sweep };
-        match run.pass.step() {
-            Step::Read(query) => self.pay(Reader::Sweep, query, lane, due, now, quota),
-            // `swept` ends a reading as soon as its last page is durable.
-            Step::Complete | Step::Broken => {
-                self.sweeps.abandon();
-                Todo::Wait(now)
-            }
+        match wanted {
+            Wanted::Wait(until) => Todo::Wait(until),
+            Wanted::Time => self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, now, now, quota),
+            Wanted::Call(query, lane) => self.pay(Reader::Sweep, query, lane, now, now, quota),
+            Wanted::Commit(commit) => Todo::Commit(commit),
         }
     }
 
@@ -295,9 +381,12 @@ impl Poller {
         Todo::Fetch(query, lane)
     }
 
-    /// What is asked for the sake of the server's time: one row, whatever it is.
+    /// What is asked for the sake of the server's time: one row, whatever it is, and where that one cannot be read, none.
     const fn first_call(&self) -> Query {
-        Query { window: Window { from: Timestamp::from_ticks(0), to: None }, skip: 0, top: 1 }
+        if self.health.reader(Reader::Sweep).failures % 2 == 1 {
+            return PROBE;
+        }
+        Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 }
     }
 
     /// Takes note of the time of an answer. Where it carries none, what we think it is judges its rows.
@@ -324,20 +413,21 @@ impl Poller {
                 self.tail.read(&page);
                 self.tail.due_at((hand.began + interval).max(now));
             }
-            Reader::Sweep => {
-                // Without a reading it was asked for the time only.
-                let Some(run) = self.sweeps.run_mut() else { return };
-                run.answered();
-                run.pass.read(&page.rows);
-            }
+            // What was asked for the time only is nobody's.
+            Reader::Sweep if !self.completeness.read(&page, now) => return,
+            Reader::Sweep => {}
         }
-        hand.commit = Some(Commit::Rows(page));
+        let kind = match reader {
+            Reader::Tail => PassKind::Tail,
+            Reader::Sweep => self.completeness.kind(),
+        };
+        hand.commit = Some(Commit::Rows(kind, page));
     }
 
     /// A first run begins at a server time that two answers agree on.
     fn begin(&mut self, now: Moment) {
         if self.is_dateless {
-            self.sweeps.due_at(now + RETRY.1);
+            self.completeness.sweeps.due_at(now + RETRY.1);
             let why = "it has no Date header to begin from".into();
             return self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
         }
@@ -350,25 +440,27 @@ impl Poller {
         self.hand(Reader::Sweep).commit = Some(Commit::Position(Position::start(start.floor_to_second())));
     }
 
-    /// The rows of a sweep's page are durable; that may have been the last page.
-    fn swept(&mut self, outcome: &Committed, now: Moment) {
+    fn conclude(&mut self, now: Moment, what: impl FnOnce(&mut Completeness, Scene<'_>) -> News) {
+        let Self { settings, clock, quarantine, completeness, .. } = self;
         let Some(position) = self.position else { return };
-        if let Some(run) = self.sweeps.run_mut() {
-            run.committed(outcome.oldest_unseen);
+        let news = what(completeness, Scene { position, settings, clock, quarantine, now });
+        self.concluded(news, now);
+    }
+
+    /// What came of the rows or of the quarantine that became durable.
+    fn concluded(&mut self, news: News, now: Moment) {
+        let News { commit, broken, missed } = news;
+        self.health.missed(missed);
+        if let Some(why) = broken {
+            self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
         }
-        match self.sweeps.finish(position, &self.settings, now) {
-            None => {}
-            Some(Outcome::Broken) => {
-                self.sweeps.due_at(self.sweeps.due().max(now + BROKEN_PAUSE));
-                let why = "rows moved between the pages, so the reading proves nothing".into();
-                self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
-            }
-            Some(Outcome::Complete(next)) => self.hand(Reader::Sweep).commit = Some(Commit::Position(next)),
-        }
+        self.hand(Reader::Sweep).commit = commit;
     }
 
     fn failed(&mut self, reader: Reader, error: &FetchError, now: Moment, quota: &mut Quota) {
         self.health.failed(reader, error.clone(), now);
+        let shrunk = reader == Reader::Tail && matches!(error, FetchError::TooLarge { .. }) && self.tail.shrink();
+        let interval = self.interval();
         let hand = self.hand(reader);
         let pause = match error {
             FetchError::Throttled { after, .. } => {
@@ -383,35 +475,29 @@ impl Poller {
             // The token was thrown away: once, at once. Twice in a row it is not the token.
             FetchError::Unauthorized { .. } if !std::mem::replace(&mut hand.token_retried, true) => Duration::ZERO,
             FetchError::Unauthorized { .. } | FetchError::Refused { .. } => hand.refused.pause(),
-            FetchError::Rejected { .. } | FetchError::NotFound => {
-                let pause = hand.refused.pause();
-                if reader == Reader::Sweep && self.sweeps.refused(self.settings.page_size) {
-                    Duration::ZERO
-                } else {
-                    pause
-                }
-            }
-            FetchError::TooLarge { .. } => self.shrink(reader),
+            FetchError::Rejected { .. } | FetchError::NotFound => hand.refused.pause(),
+            FetchError::TooLarge { .. } if shrunk => interval,
+            FetchError::TooLarge { .. } => hand.refused.pause(),
         };
         match reader {
-            Reader::Tail => self.tail.due_at(now + pause),
-            Reader::Sweep => self.sweeps.due_at(now + pause),
-        }
-    }
-
-    /// Fewer rows next time; where there are no fewer, somebody has to do something.
-    fn shrink(&mut self, reader: Reader) -> Duration {
-        let shrunk = match reader {
-            Reader::Tail => self.tail.shrink(),
-            Reader::Sweep => self.sweeps.run_mut().is_some_and(|run| run.pass.shrink()),
-        };
-        match (reader, shrunk) {
-            (Reader::Tail, true) => self.interval(),
-            (Reader::Sweep, true) => Duration::ZERO,
-            (Reader::Tail, false) => self.hand(reader).refused.pause(),
-            (Reader::Sweep, false) => {
-                self.sweeps.abandon();
-                self.hand(reader).refused.pause()
+            Reader::Tail => {
+                self.tail.due_at(now + pause);
+                // What the tail cannot read is for the sweep to find and to go around.
+                if self.health.reader(reader).failures == TAIL_FAILURES_MAX
+                    && self.health.reader(Reader::Sweep).failures == 0
+                {
+                    self.completeness.sweeps.hurry(now);
+                }
+            }
+            Reader::Sweep => {
+                let others = self.health.reader(Reader::Tail).answered_at;
+                let at_once = self.completeness.failed(error, others, now);
+                let hand = self.hand(reader);
+                if at_once {
+                    hand.retry.reset();
+                    hand.refused.reset();
+                }
+                self.completeness.due_at(if at_once { now } else { now + pause });
             }
         }
     }

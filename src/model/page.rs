@@ -22,6 +22,8 @@ pub struct Window {
 pub struct Query {
     /// Which incidents.
     pub window: Window,
+    /// Only those of them that were created then: where one second holds more than can be read in one piece.
+    pub created: Option<Window>,
     /// Rows to leave out, `$skip`.
     pub skip: u32,
     /// Rows to return at most, `$top`.

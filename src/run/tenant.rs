@@ -1,6 +1,8 @@
 //! One tenant at work: its decisions behind a lock that is never held across a wait, its client, its quotas.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -11,15 +13,19 @@ use crate::api::client::Client;
 use crate::config;
 use crate::config::poll::Interval;
 use crate::config::tenant::{Start, Tenant as Config};
-use crate::core::poller::{self, Poller, Reader};
+use crate::core::poller::{self, Audit, Known, Poller, Reader};
 use crate::core::quota::{Limits, Quota};
 use crate::identity;
 use crate::identity::token::Tokens;
+use crate::model::moment::Moment;
 use crate::model::names::{TenantKey, TenantName};
 use crate::run::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::{Endpoint, Store};
 use crate::transport::http::{self, HttpError, Options};
+
+/// How often it is said that incidents become visible late.
+const LATE_EVERY: Duration = Duration::from_secs(600);
 
 /// One tenant at work.
 pub(crate) struct Tenant {
@@ -34,6 +40,8 @@ pub(crate) struct Tenant {
     decisions: Mutex<Decisions>,
     woken: [Notify; 2],
     settings: poller::Settings,
+    /// When it was last said that incidents become visible late, in nanoseconds of our clock; 0 for never.
+    said_late_at: AtomicU64,
 }
 
 /// What is decided together: both readers share a source's clock, a position and a quota.
@@ -59,7 +67,7 @@ impl Tenant {
         let key = config.key();
         let settings = settings(config);
         let decisions = Decisions {
-            poller: Poller::new(settings.clone(), store.position(&key)?, seed(&name), clock.now()),
+            poller: Poller::new(settings.clone(), known(&store, &key)?, seed(&name), clock.now()),
             list: quota(&store, &key, Endpoint::List, config.quota.list(), &clock)?,
             get: quota(&store, &key, Endpoint::Get, config.quota.get(), &clock)?,
         };
@@ -76,6 +84,7 @@ impl Tenant {
             decisions: Mutex::new(decisions),
             woken: [Notify::new(), Notify::new()],
             settings,
+            said_late_at: AtomicU64::new(0),
         })
     }
 
@@ -87,9 +96,21 @@ impl Tenant {
 
     /// Goes on from what is durable, as after a crash: whenever nobody knows any more what of a commit is.
     pub(crate) fn start_over(&self) -> Result<(), StoreError> {
-        let position = self.store.position(&self.key)?;
-        self.decisions().poller = Poller::new(self.settings.clone(), position, seed(&self.name), self.clock.now());
+        let known = known(&self.store, &self.key)?;
+        self.decisions().poller = Poller::new(self.settings.clone(), known, seed(&self.name), self.clock.now());
         Ok(())
+    }
+
+    /// The assumption that everything rests on.
+    pub(crate) const fn overlap(&self) -> Duration {
+        self.settings.overlap
+    }
+
+    /// Whether to say that incidents become visible late: once in ten minutes.
+    pub(crate) fn says_it_is_late(&self, now: Moment) -> bool {
+        let before = self.said_late_at.load(Ordering::Relaxed);
+        let due = before == 0 || LATE_EVERY <= now.since(Moment::from_nanos(before));
+        due && self.said_late_at.compare_exchange(before, now.nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Something has changed that the other reader may be waiting for.
@@ -144,12 +165,18 @@ fn settings(config: &Config) -> poller::Settings {
         sweep_every: config.poll.sweep_every.0,
         page_size: config.poll.page_size,
         list: config.quota.list(),
+        audit: Audit { every: config.poll.audit_every.0, window: config.poll.audit_window.0 },
+        deep_audit: Audit { every: config.poll.deep_audit_every.0, window: config.poll.deep_audit_window.0 },
         start: match config.start {
             Start::Now => poller::Start::Now,
             Start::Back(span) => poller::Start::Back(span),
             Start::At(time) => poller::Start::At(time),
         },
     }
+}
+
+fn known(store: &Store, key: &TenantKey) -> Result<Known, StoreError> {
+    Ok(Known { position: store.position(key)?, quarantine: store.quarantine(key)? })
 }
 
 /// The quota as a former process left it. An empty record of a tenant that is known means that it was lost.

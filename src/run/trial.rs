@@ -167,7 +167,7 @@ async fn sign_in(tokens: &crate::identity::token::Tokens) -> TenantTrial {
 
 async fn list(client: &crate::api::client::Client, trial: &mut TenantTrial) {
     let began = Instant::now();
-    let query = Query { window: Window { from: Timestamp::from_ticks(0), to: None }, skip: 0, top: 1 };
+    let query = Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 };
     match client.list(&query).await {
         Ok(Page { rows, date }) => {
             trial.list = Some(format!("{} row in {} ms", rows.len(), began.elapsed().as_millis()));

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::core::poller::Position;
+use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::names::{Seq, TenantKey};
 
@@ -40,6 +41,9 @@ pub(crate) struct Tenant {
     pub(crate) position: Option<Position>,
     /// The `sequence` of its newest event.
     pub(crate) sequence: u64,
+    /// What could not be read of it.
+    #[serde(default)]
+    pub(crate) quarantine: Quarantine,
     /// Quota of the list calls.
     pub(crate) list: Option<QuotaState>,
     /// Quota of the get calls.
@@ -88,8 +92,8 @@ mod tests {
     fn checkpoint(generation: u64) -> Checkpoint {
         let quota = |n| QuotaState { minute: Moment::from_nanos(n), hour: Moment::from_nanos(n + 1) };
         let position =
-            Position { cursor: Timestamp::from_ticks(generation), floor: Timestamp::from_ticks(3), swept: None };
-        let tenant = Tenant { position: Some(position), sequence: 9, list: Some(quota(5)), get: None };
+            Position { floor: Timestamp::from_ticks(3), ..Position::start(Timestamp::from_ticks(generation)) };
+        let tenant = Tenant { position: Some(position), sequence: 9, list: Some(quota(5)), ..Tenant::default() };
         Checkpoint {
             generation,
             written: 1_795_000_000,

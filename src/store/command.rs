@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::core::courier::{Progress, Refusal};
 use crate::core::poller::{Committed, Position};
+use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::moment::Moment;
 use crate::model::names::{Seq, SinkName, TenantKey};
@@ -19,6 +20,7 @@ pub(crate) type Tell<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(crate) enum Command {
     SetPosition { tenant: TenantKey, position: Position, may_go_back: bool, tell: Tell<()> },
+    SetQuarantine { tenant: TenantKey, quarantine: Quarantine, tell: Tell<()> },
     CommitPage { batch: PageBatch, tell: Tell<Committed> },
     SetQuota { tenant: TenantKey, endpoint: Endpoint, state: QuotaState, tell: Tell<()> },
     RegisterSinks { names: Vec<SinkName>, tell: Tell<Vec<SinkName>> },

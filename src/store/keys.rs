@@ -23,6 +23,8 @@ pub(crate) enum Key {
     Sequence(TenantKey),
     /// 0x12 tenant endpoint → `QuotaState`.
     Quota(TenantKey, Endpoint),
+    /// 0x13 tenant → `Quarantine`: the windows that cannot be read.
+    Quarantine(TenantKey),
     /// 0x20 tenant incident → `Remembered`: what is remembered of the incident.
     Seen(TenantKey, IncidentId),
     /// 0x30 seq → `Entry`: the index of the outbox. An event is there when its entry is.
@@ -42,6 +44,7 @@ mod kind {
     pub(super) const POSITION: u8 = 0x10;
     pub(super) const SEQUENCE: u8 = 0x11;
     pub(super) const QUOTA: u8 = 0x12;
+    pub(super) const QUARANTINE: u8 = 0x13;
     pub(super) const SEEN: u8 = 0x20;
     pub(super) const EVENT: u8 = 0x30;
     pub(super) const CHUNK: u8 = 0x31;
@@ -73,6 +76,7 @@ impl Key {
                 bytes.push(endpoint.number());
                 bytes
             }
+            Self::Quarantine(tenant) => with_text(kind::QUARANTINE, tenant.as_str()),
             Self::Seen(tenant, incident) => {
                 let mut bytes = with_text(kind::SEEN, tenant.as_str());
                 bytes.extend_from_slice(incident.as_str().as_bytes());
@@ -101,6 +105,7 @@ impl Key {
                 (tenant, [number]) => Some(Self::Quota(TenantKey::new(tenant), Endpoint::from_number(*number)?)),
                 (_, []) | (_, [_, _, ..]) => None,
             },
+            kind::QUARANTINE => whole_text(rest).map(|text| Self::Quarantine(TenantKey::new(text))),
             kind::SEEN => {
                 let (tenant, id) = text(rest)?;
                 Some(Self::Seen(TenantKey::new(tenant), IncidentId::new(std::str::from_utf8(id).ok()?)))
@@ -126,6 +131,7 @@ pub(crate) enum Prefix<'a> {
     Positions,
     Sequences,
     Quotas,
+    Quarantines,
     Seen,
     Events,
     Progress,
@@ -138,6 +144,7 @@ impl Prefix<'_> {
             Self::Positions => vec![kind::POSITION],
             Self::Sequences => vec![kind::SEQUENCE],
             Self::Quotas => vec![kind::QUOTA],
+            Self::Quarantines => vec![kind::QUARANTINE],
             Self::Seen => vec![kind::SEEN],
             Self::Events => vec![kind::EVENT],
             Self::Progress => vec![kind::PROGRESS],

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::core::courier::{Progress, Refusal};
 use crate::core::poller::{Committed, Position};
+use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::event::Event;
 use crate::model::moment::Moment;
@@ -204,6 +205,23 @@ impl Store {
     pub async fn reset_position(&self, tenant: &TenantKey, position: Position) -> Result<(), StoreError> {
         let tenant = tenant.clone();
         self.ask(|tell| Command::SetPosition { tenant, position, may_go_back: true, tell }).await
+    }
+
+    /// What could not be read of a tenant.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub fn quarantine(&self, tenant: &TenantKey) -> Result<Quarantine, StoreError> {
+        Ok(self.shared.read(|ledger| ledger.get(&Key::Quarantine(tenant.clone())))?.unwrap_or_default())
+    }
+
+    /// Remembers what could not be read of a tenant. Durable on return.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub async fn set_quarantine(&self, tenant: &TenantKey, quarantine: Quarantine) -> Result<(), StoreError> {
+        let tenant = tenant.clone();
+        self.ask(|tell| Command::SetQuarantine { tenant, quarantine, tell }).await
     }
 
     /// Holds each row against what is remembered, and puts what is new into the outbox. Durable on return. Where it fails,

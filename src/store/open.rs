@@ -191,13 +191,16 @@ fn seed(ledger: &Ledger, from: &Checkpoint) -> Result<(), StoreError> {
     pending.put(&Key::Version, &version);
     pending.put(&Key::Totals, &Totals { end: from.end, cut: from.end, seen: 0 });
     for (key, tenant) in &from.tenants {
-        let Tenant { position, sequence, list, get } = tenant;
+        let Tenant { position, sequence, quarantine, list, get } = tenant;
         if let Some(position) = position {
             // The two sweeps that agree begin anew.
             let position = Position { swept: None, ..*position };
             pending.put(&Key::Position(key.clone()), &Read { position, end: from.end });
         }
         pending.put(&Key::Sequence(key.clone()), sequence);
+        if !quarantine.is_empty() {
+            pending.put(&Key::Quarantine(key.clone()), quarantine);
+        }
         for (endpoint, state) in [(Endpoint::List, list), (Endpoint::Get, get)] {
             if let Some(state) = state {
                 pending.put(&Key::Quota(key.clone(), endpoint), state);

@@ -108,7 +108,12 @@ fn event_of(tenant: &TenantName, sequence: u64, now: Moment, row: Row, news: &Ne
 }
 
 fn note(committed: &mut Committed, event: &Event, news: &News) {
-    committed.events.push(Brief { event_id: event.event_id.clone(), kind: event.kind, last_update: event.last_update });
+    committed.events.push(Brief {
+        event_id: event.event_id.clone(),
+        kind: event.kind,
+        last_update: event.last_update,
+        unseen_time: news.unseen_time,
+    });
     committed.unseen_rows += 1;
     if let Some(time) = news.unseen_time {
         committed.oldest_unseen = Some(committed.oldest_unseen.map_or(time, |oldest| oldest.min(time)));

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::core::poller::Position;
+use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::names::TenantKey;
 use crate::store::body::Press;
@@ -119,6 +120,12 @@ impl Writer {
             Command::SetPosition { tenant, position, may_go_back, tell } => {
                 self.answer(group, tell, |writer, group| writer.set_position(tenant, position, may_go_back, group));
             }
+            Command::SetQuarantine { tenant, quarantine, tell } => self.answer(group, tell, |writer, group| {
+                let mut pending = Pending::default();
+                pending.put(&Key::Quarantine(tenant), &quarantine);
+                group.wrote |= pending.apply(&*writer.ledger()?)?;
+                Ok(())
+            }),
             Command::CommitPage { batch, tell } => self.answer(group, tell, |writer, group| {
                 let ledger = writer.ledger()?;
                 page::commit(batch, &ledger, &mut writer.outbox, &mut writer.press, &mut group.wrote)
@@ -303,6 +310,11 @@ impl Writer {
         for pair in ledger.scan::<u64>(Prefix::Sequences) {
             if let (Key::Sequence(key), sequence) = pair? {
                 checkpoint.tenants.entry(key).or_default().sequence = sequence;
+            }
+        }
+        for pair in ledger.scan::<Quarantine>(Prefix::Quarantines) {
+            if let (Key::Quarantine(key), quarantine) = pair? {
+                checkpoint.tenants.entry(key).or_default().quarantine = quarantine;
             }
         }
         for pair in ledger.scan::<QuotaState>(Prefix::Quotas) {

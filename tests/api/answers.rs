@@ -18,7 +18,12 @@ use crate::server::{
 const INCIDENT: &str = r#"{"incidentId" : 924565,"createdTime":"2026-11-21T09:00:00Z","lastUpdateTime":"2026-11-21T09:30:00.57Z","incidentName":"a\u200b","alerts":[ ]}"#;
 
 fn query() -> Query {
-    Query { window: Window { from: Timestamp::from_seconds(1_795_255_200), to: None }, skip: 0, top: 100 }
+    Query {
+        window: Window { from: Timestamp::from_seconds(1_795_255_200), to: None },
+        created: None,
+        skip: 0,
+        top: 100,
+    }
 }
 
 fn page_of(rows: &[&str]) -> String {

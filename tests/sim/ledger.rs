@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use xdrelay::core::courier::Progress;
-use xdrelay::core::poller::{Brief, Committed, Position};
+use xdrelay::core::poller::{Brief, Committed, Known, Position};
+use xdrelay::core::quarantine::Quarantine;
 use xdrelay::core::quota::QuotaState;
 use xdrelay::core::seen::{self, Mark, Verdict};
 use xdrelay::model::event::Kind;
@@ -16,6 +17,7 @@ use xdrelay::model::timestamp::Timestamp;
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) position: Option<Position>,
+    pub(crate) quarantine: Quarantine,
     pub(crate) quota: Option<QuotaState>,
     pub(crate) outbox: Vec<Entry>,
     pub(crate) progress: Progress,
@@ -43,11 +45,16 @@ impl Ledger {
                 event_id: event_id.clone(),
                 kind: Kind::Updated,
                 last_update: row.last_update(),
+                unseen_time: news.unseen_time,
             });
             self.outbox.push(Entry { event_id, incident: id.clone(), last_update: row.last_update() });
             self.marks.insert(id, news.mark);
         }
         outcome
+    }
+
+    pub(crate) fn known(&self) -> Known {
+        Known { position: self.position, quarantine: self.quarantine.clone() }
     }
 
     pub(crate) fn newest(&self) -> Seq {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use xdrelay::core::courier::{self, Courier, DeliverError, Handed};
-use xdrelay::core::poller::{Commit, Done, Poller, Reader, Settings, Start, Todo};
+use xdrelay::core::poller::{Audit, Commit, Done, Known, Poller, Reader, Settings, Start, Todo};
 use xdrelay::core::quota::{Limits, Quota};
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::{EventId, Seq};
@@ -69,7 +69,7 @@ impl Simulation {
         } else {
             Start::Now
         };
-        let poller = Poller::new(settings(start), None, seed, moment(0));
+        let poller = Poller::new(settings(start), Known::default(), seed, moment(0));
         let courier = Courier::new(&courier::Progress::default(), [], 50, false, seed);
         Self {
             rng,
@@ -126,7 +126,7 @@ impl Simulation {
         self.now += self.rng.random_range(0..60) * SECOND;
         let now = moment(self.now);
         self.quota = self.ledger.quota.map_or_else(|| Quota::fresh(LIMITS), |state| Quota::resumed(LIMITS, state, now));
-        self.poller = Poller::new(settings(Start::Now), self.ledger.position, self.now, now);
+        self.poller = Poller::new(settings(Start::Now), self.ledger.known(), self.now, now);
         self.sink.excused =
             (self.ledger.progress.acknowledged.0..self.ledger.newest().0).map(|seq| Seq(seq + 1)).collect();
         self.courier = Courier::new(&self.ledger.progress, [], 50, false, self.now);
@@ -151,11 +151,15 @@ impl Simulation {
                 self.in_the_air[actor] = Some((query, self.now));
                 self.wake[actor] = self.now + self.rng.random_range(50..1500) * SECOND / 1000;
             }
-            Todo::Commit(Commit::Rows(page)) => {
+            Todo::Commit(Commit::Rows(_, page)) => {
                 let outcome = self.ledger.commit(page, now);
                 self.trace(&outcome.events.len());
                 self.poller.committed(reader, &Done::Rows(outcome), now);
                 self.wake[2] = self.now;
+            }
+            Todo::Commit(Commit::Quarantine(quarantine)) => {
+                self.ledger.quarantine = quarantine.clone();
+                self.poller.committed(reader, &Done::Quarantine(quarantine), now);
             }
             Todo::Commit(Commit::Position(position)) => {
                 self.check_position(&position)?;
@@ -282,6 +286,8 @@ fn settings(start: Start) -> Settings {
         sweep_every: Duration::from_secs(60),
         page_size: 100,
         list: LIMITS,
+        audit: Audit { every: Duration::from_secs(3600), window: Duration::from_secs(86_400) },
+        deep_audit: Audit { every: Duration::from_secs(86_400), window: Duration::from_secs(30 * 86_400) },
         start,
     }
 }

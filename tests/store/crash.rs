@@ -28,7 +28,7 @@ async fn the_child_that_commits_until_it_is_killed() {
         commit(&store, rows).await;
         let end = *store.newest().borrow();
         say(&format!("events {end}"));
-        let position = Position { cursor: second(n + 1), floor: second(0), swept: None };
+        let position = Position { floor: second(0), ..Position::start(second(n + 1)) };
         store.set_position(&tenant(), position).await.expect("set");
         say(&format!("cursor {}", n + 1));
         // Some way behind, so that the cut and the kill meet too.

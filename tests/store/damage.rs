@@ -18,7 +18,7 @@ const CHILD: &str = "XDRELAY_STORE_TEST_SECOND";
 const QUOTA: QuotaState = QuotaState { minute: Moment::from_nanos(77), hour: Moment::from_nanos(88) };
 
 fn position(at: u64) -> Position {
-    Position { cursor: second(at), floor: second(0), swept: Some(second(at)) }
+    Position { floor: second(0), swept: Some(second(at)), ..Position::start(second(at)) }
 }
 
 /// A closed store whose sink has the first of three events, with its cursor behind all of them.

@@ -166,7 +166,7 @@ async fn a_read_keeps_to_its_limits_and_says_how_far_it_looked() {
 async fn positions_and_quotas_are_kept_and_a_cursor_never_goes_back_unasked() {
     let dir = directory();
     let store = open(dir.path());
-    let at = |n| Position { cursor: second(n), floor: second(1), swept: Some(second(n)) };
+    let at = |n| Position { floor: second(1), swept: Some(second(n)), ..Position::start(second(n)) };
     let quota = QuotaState { minute: Moment::from_nanos(5), hour: Moment::from_nanos(6) };
     assert_eq!(store.position(&tenant()).expect("read"), None);
     assert_eq!(store.quota(&tenant(), Endpoint::List).expect("read"), None);
