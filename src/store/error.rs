@@ -1,7 +1,7 @@
 //! What can go wrong in the store. The variants are the decisions of the caller; the words are for people.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::store::values::Damage;
 
@@ -60,6 +60,17 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// What the system refused at a place. A full disk is told as such: the remedy is another.
+    pub(crate) fn at(path: &Path, source: io::Error) -> Self {
+        if is_full(&source) {
+            Self::Full { dir: path.to_owned(), why: source.to_string() }
+        } else {
+            Self::Io { path: path.to_owned(), source }
+        }
+    }
 }
 
 fn by(pid: Option<u32>) -> String {

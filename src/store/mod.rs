@@ -43,6 +43,7 @@ mod shared;
 mod sinks;
 pub mod tally;
 mod values;
+mod waker;
 mod writer;
 
 /// Entries of the index that one read looks at, wanted or not.
@@ -141,7 +142,7 @@ impl Store {
     /// [`OpenError`]; the process ends with exit code 73.
     pub fn open(settings: Settings) -> Result<Opened, OpenError> {
         let found = open::open(&settings)?;
-        let io = |source| OpenError::Io { path: settings.dir.clone(), source };
+        let io = |source| OpenError::at(&settings.dir, source);
         if let Err(problem) = found.directory.lay_ballast(settings.min_free) {
             tracing::debug!(%problem, "the ballast could not be laid in");
         }

@@ -225,6 +225,19 @@ async fn chunks_without_an_event_are_cleared() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_sled_was_killed_in_is_not_taken_for_damage() {
+    let dir = made().await;
+    let unfinished = dir.path().join("sled/snap.FFFFFFFFFFFFFFFF.generating");
+    for bytes in [&b""[..], b"half a snapshot of the table of pages"] {
+        fs::write(&unfinished, bytes).expect("written");
+        let store = open(dir.path());
+        assert_eq!(seqs(&store), [2, 3]);
+        store.close().await.expect("closed");
+        assert!(!unfinished.exists());
+    }
+}
+
+#[tokio::test]
 async fn a_newer_format_is_left_alone() {
     let dir = made().await;
     rewrite(dir.path(), |db| {
