@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod disk;
 mod inject;
 mod life;
 mod outbox;
