@@ -24,9 +24,9 @@ pub enum OpenError {
         /// What was found there.
         found: String,
     },
-    /// A newer program wrote it.
-    #[error("{} has format {found}, this program knows {known}; use the newer xdrelay again", .dir.display())]
-    Newer {
+    /// Another program wrote it, most likely a newer one.
+    #[error("{} has format {found}, this program knows {known}; {}", .dir.display(), other(*.found, *.known))]
+    OtherFormat {
         /// The state directory.
         dir: PathBuf,
         /// Its format.
@@ -70,6 +70,14 @@ impl OpenError {
         } else {
             Self::Io { path: path.to_owned(), source }
         }
+    }
+}
+
+const fn other(found: u32, known: u32) -> &'static str {
+    if known < found {
+        "use the newer xdrelay again"
+    } else {
+        "no xdrelay that was released wrote that: restore the directory, or move it away and start anew from a chosen time"
     }
 }
 

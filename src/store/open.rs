@@ -106,7 +106,7 @@ fn existing(directory: &Directory, checkpoint: Option<&Checkpoint>) -> Result<(L
         Some(Version { ledger: magic, format, .. }) if magic == MAGIC && format == FORMAT => {}
         Some(Version { ledger: magic, format, .. }) if magic == MAGIC => {
             let dir = directory.path().to_owned();
-            return Err(Unusable::Never(OpenError::Newer { dir, found: format, known: FORMAT }));
+            return Err(Unusable::Never(OpenError::OtherFormat { dir, found: format, known: FORMAT }));
         }
         Some(_) => return Err(unmarked(directory, checkpoint, "a database of something else")),
         None if ledger.is_empty() => return Err(Unusable::Damaged("its database is empty".into())),

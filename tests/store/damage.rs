@@ -238,14 +238,18 @@ async fn a_snapshot_that_sled_was_killed_in_is_not_taken_for_damage() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_left_alone() {
-    let dir = made().await;
-    rewrite(dir.path(), |db| {
-        let body = br#"{"ledger":"xdrelay ledger","format":2,"made":1,"more":true}"#;
-        db.insert([0x01], sealed(&[0x01], body)).expect("written");
-    });
-    assert!(matches!(error_of(settings(dir.path())), OpenError::Newer { found: 2, known: 1, .. }));
-    assert!(set_aside(dir.path()).is_empty());
+async fn a_newer_format_is_left_alone_and_so_is_one_that_never_was() {
+    for (format, remedy) in [(2, "use the newer xdrelay again"), (0, "restore the directory")] {
+        let dir = made().await;
+        rewrite(dir.path(), |db| {
+            let body = format!(r#"{{"ledger":"xdrelay ledger","format":{format},"made":1,"more":true}}"#);
+            db.insert([0x01], sealed(&[0x01], body.as_bytes())).expect("written");
+        });
+        let error = error_of(settings(dir.path()));
+        assert!(matches!(error, OpenError::OtherFormat { found, known: 1, .. } if found == format), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
+        assert!(set_aside(dir.path()).is_empty());
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod inject;
 mod life;
 mod outbox;
 mod room;
+mod rot;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -30,6 +31,13 @@ const EVERYTHING: ReadLimit = ReadLimit { events: usize::MAX, bytes: u64::MAX };
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
+}
+
+/// A directory in memory where there is plenty of it: for what is about contents and not about disks.
+fn directory_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+    if free < 1 << 30 { directory() } else { tempfile::tempdir_in(memory).expect("a directory") }
 }
 
 fn settings(dir: &Path) -> Settings {
