@@ -38,6 +38,7 @@ mod ledger;
 pub mod open;
 mod outbox;
 pub mod page;
+mod quarantine;
 mod seen;
 mod shared;
 mod sinks;
@@ -216,7 +217,8 @@ impl Store {
         Ok(self.shared.read(|ledger| ledger.get(&Key::Quarantine(tenant.clone())))?.unwrap_or_default())
     }
 
-    /// Remembers what could not be read of a tenant. Durable on return.
+    /// Remembers what could not be read of a tenant: every window, and of the words beside them as much as has room.
+    /// Durable on return.
     ///
     /// # Errors
     /// As [`state`](Self::state).

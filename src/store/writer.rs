@@ -19,7 +19,7 @@ use crate::store::ledger::{Ledger, Pending, guarded};
 use crate::store::outbox::Outbox;
 use crate::store::shared::Shared;
 use crate::store::values::Read;
-use crate::store::{Endpoint, page, seen, sinks};
+use crate::store::{Endpoint, page, quarantine, seen, sinks};
 
 /// A group takes no more commands after this long: the first of them waits for the last.
 const GROUP_MAX: Duration = Duration::from_millis(50);
@@ -122,7 +122,7 @@ impl Writer {
             }
             Command::SetQuarantine { tenant, quarantine, tell } => self.answer(group, tell, |writer, group| {
                 let mut pending = Pending::default();
-                pending.put(&Key::Quarantine(tenant), &quarantine);
+                pending.put(&Key::Quarantine(tenant), &quarantine::fitting(quarantine));
                 group.wrote |= pending.apply(&*writer.ledger()?)?;
                 Ok(())
             }),
