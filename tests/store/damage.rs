@@ -313,13 +313,13 @@ async fn a_second_process_is_told_so_by_name() {
 }
 
 /// A value with the checksum that makes it count.
-fn sealed(key: &[u8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(key: &[u8], body: &[u8]) -> Vec<u8> {
     let sum = crc32fast::hash(&[key, body].concat());
     [&sum.to_be_bytes()[..], body].concat()
 }
 
 /// Opens the database behind the store's back.
-fn rewrite(dir: &Path, change: impl FnOnce(&sled::Db)) {
+pub(crate) fn rewrite(dir: &Path, change: impl FnOnce(&sled::Db)) {
     let db = loop {
         match sled::open(dir.join("sled")) {
             Ok(db) => break db,

@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod disk;
+mod formats;
 mod inject;
 mod life;
 mod outbox;
