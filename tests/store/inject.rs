@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use xdrelay::store::Opened;
 
 use crate::crash::{CHILD, NAME, STEPS};
 use crate::life::{Known, Life, lived};
+use crate::rot::daemon;
 use crate::{directory, in_lanes, opened, settings, skip};
 
 /// Steps of the life: the first and the last have a body that is written ahead.
@@ -181,6 +183,22 @@ fn a_disk_that_fails_ends_the_process_and_the_next_start_goes_on() {
     failing(&["fsync", "fdatasync"], "EIO", &[], fails);
     failing(&["pwrite64", "sync_file_range", "rename"], "EIO", &[], fails);
     failing(&["write"], "EIO", &WRITTEN, fails);
+}
+
+#[test]
+fn the_daemon_itself_ends_with_73_at_its_start_and_with_74_later() {
+    if !can_trace() {
+        return;
+    }
+    let ended = Mutex::new(BTreeSet::new());
+    in_lanes(1..=10, async |n| {
+        let dir = directory();
+        let fault = format!("inject=fsync:error=EIO:when={n}+");
+        let (code, said) = daemon(&dir.path().join("state"), &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &fault]);
+        assert!(matches!(code, Some(73 | 74)) && said.contains("Input/output error"), "{fault}: {code:?} {said}");
+        ended.lock().expect("no lane panics here").insert(code);
+    });
+    assert_eq!(ended.into_inner().expect("told"), BTreeSet::from([Some(73), Some(74)]));
 }
 
 #[test]

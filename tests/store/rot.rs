@@ -220,8 +220,8 @@ fn spoil(file: &Path) {
     fs::write(file, bytes.iter().map(|byte| !byte).collect::<Vec<_>>()).expect("written");
 }
 
-/// Runs the daemon itself there. Its exit code, and what it said.
-fn daemon(state: &Path) -> (Option<i32>, String) {
+/// Runs the daemon itself there, under a tracer where one is given. Its exit code, and what it said.
+pub(crate) fn daemon(state: &Path, tracer: &[&str]) -> (Option<i32>, String) {
     let place = directory();
     let secret = place.path().join("secret");
     fs::write(&secret, "not asked for").expect("written");
@@ -235,9 +235,10 @@ fn daemon(state: &Path) -> (Option<i32>, String) {
         place.path().join("siem.ndjson")
     );
     fs::write(&config, text).expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xdrelay"));
-    command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
-    let output = bounded("a daemon that cannot start", async move || command.output().expect("it ran"));
+    let line = [tracer, &[env!("CARGO_BIN_EXE_xdrelay"), "run", "--config"]].concat();
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]).arg(config).stdin(Stdio::null());
+    let output = bounded("a daemon that has to end", async move || command.output().expect("it ran"));
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -251,7 +252,7 @@ fn without_database_and_checkpoints_the_daemon_stops_with_a_sentence_and_code_73
             spoil(&copy.path().join(name));
         }
         let before: BTreeSet<_> = names(copy.path());
-        let (code, said) = daemon(copy.path());
+        let (code, said) = daemon(copy.path(), &[]);
         assert_eq!(code, Some(73), "{ruin:?}: {said}");
         for word in words {
             assert!(said.contains(word), "{word:?} is not said: {said}");
