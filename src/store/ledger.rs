@@ -73,6 +73,11 @@ impl Ledger {
         Ok(self.db().get(&key)?.map(|value| values::decode(&key, &value)).transpose()?)
     }
 
+    /// Whether there is something under a key, whatever it is.
+    pub(crate) fn has(&self, key: &Key) -> Result<bool, StoreError> {
+        Ok(self.db().contains_key(key.encode())?)
+    }
+
     /// The body of a chunk.
     pub(crate) fn chunk(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         let key = key.encode();
@@ -143,10 +148,9 @@ impl Drop for Ledger {
                 drop(waker);
                 drop(db);
             }
-            Ok(())
         };
-        if let Err(problem) = guarded(close) {
-            tracing::warn!(%problem, "the database did not close in good order");
+        if catch_unwind(AssertUnwindSafe(close)).is_err() {
+            tracing::warn!("the database did not close in good order; what was confirmed is durable");
         }
     }
 }

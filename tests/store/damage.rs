@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use xdrelay::core::poller::Position;
+use xdrelay::core::quarantine::{Quarantine, Quarantined};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::Seq;
@@ -30,6 +31,9 @@ async fn made() -> TempDir {
     acknowledge(&store, "siem", 1, &[]).await;
     store.set_position(&tenant(), position(100)).await.expect("set");
     store.set_quota(&tenant(), Endpoint::List, QUOTA).await.expect("set");
+    let window = Quarantined::new((second(40), second(41)), second(50), "500");
+    let quarantine = Quarantine::default().with(window).expect("room");
+    store.set_quarantine(&tenant(), quarantine).await.expect("set");
     until("the first is cut", || seqs(&store) == [2, 3]).await;
     store.close().await.expect("closed");
     dir
@@ -186,10 +190,19 @@ async fn what_the_database_forgot_is_found_out() {
     check("the version", &|db| forget(db, 0x01, 0)).await;
     check("the totals", &|db| forget(db, 0x02, 0)).await;
     check("a position", &|db| forget(db, 0x10, 0)).await;
+    check("a quarantine", &|db| forget(db, 0x13, 0)).await;
     check("a sequence", &|db| forget(db, 0x11, 0)).await;
     check("an event in the middle", &|db| forget(db, 0x30, 0)).await;
     check("the newest event", &|db| forget(db, 0x30, 1)).await;
     check("everything", &|db| db.clear().expect("cleared")).await;
+}
+
+#[tokio::test]
+async fn a_quota_that_the_database_forgot_is_the_checkpoints_again() {
+    let dir = made().await;
+    rewrite(dir.path(), |db| drop(db.remove(db.scan_prefix([0x12]).keys().next().expect("a quota").expect("read"))));
+    let store = open(dir.path());
+    assert_eq!(store.quota(&tenant(), Endpoint::List).expect("read"), Some(QUOTA));
 }
 
 #[tokio::test]
