@@ -72,7 +72,7 @@ impl Checkpoint {
         [header(&body).as_bytes(), &body].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (head, body) = bytes.split_at(end + 1);
         (head == header(body).as_bytes()).then(|| serde_json::from_slice(body).ok()).flatten()

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod outbox;
+mod recall;
 mod room;
 
 use std::path::Path;
@@ -78,6 +79,7 @@ fn page(rows: Vec<Row>) -> PageBatch {
         rows,
         date: None,
         now: Moment::from_nanos(1_795_000_000_000_000_000),
+        again: None,
     }
 }
 
@@ -86,7 +88,7 @@ async fn commit(store: &Store, rows: Vec<Row>) -> Committed {
 }
 
 fn read(store: &Store, after: u64) -> Chunk {
-    store.read_after(Seq(after), &|_| true, EVERYTHING).expect("read")
+    store.read_after(Seq(after), &|_, _| true, EVERYTHING).expect("read")
 }
 
 fn seqs(store: &Store) -> Vec<u64> {
