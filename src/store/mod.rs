@@ -33,7 +33,7 @@ mod checkpoint;
 mod command;
 mod directory;
 pub mod error;
-mod export;
+pub mod export;
 mod keys;
 mod ledger;
 pub mod open;
