@@ -207,7 +207,7 @@ async fn a_replay_gives_way_to_what_is_new_and_keeps_the_quota() {
         now.earlier(Duration::from_secs(900)),
         now.earlier(Duration::from_secs(300)),
     );
-    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 10\n\n\
+    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 25\n\n\
          [quota]\nlist_per_minute = 600\nlist_per_hour = 36000\n\n";
     place.configure(&[poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
     let daemon = Daemon::start(&place);
@@ -244,7 +244,7 @@ async fn a_replay_gives_way_to_what_is_new_and_keeps_the_quota() {
 async fn only_one_replay_runs_and_it_ends_with_its_command() {
     let (place, sandbox) = (Place::new(), still(300, unlimited()).await);
     // Few calls, so that a replay takes long.
-    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 10\n\n\
+    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 25\n\n\
          [quota]\nlist_per_minute = 20\nlist_per_hour = 600\n\n";
     place.configure(&[poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
     let daemon = Daemon::start(&place);
