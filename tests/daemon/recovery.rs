@@ -193,7 +193,8 @@ async fn a_window_is_replayed_to_one_sink_or_to_all_with_the_same_ids() {
     place.command(&["state", "verify"]).expect(0, &[]);
 }
 
-/// The server's quota in force, ours the same: live events go on beside a replay, and no 429 is ever seen.
+/// The server's quota in force, ours the same: live events go on beside a replay, and no 429 is ever seen. That a replay pays
+/// for its calls is shown where calls are few, below.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_gives_way_to_what_is_new_and_keeps_the_quota() {
     let limits = Limits { per_minute: 600, per_hour: 36_000 };
@@ -244,13 +245,19 @@ async fn a_replay_gives_way_to_what_is_new_and_keeps_the_quota() {
 async fn only_one_replay_runs_and_it_ends_with_its_command() {
     let (place, sandbox) = (Place::new(), still(300, unlimited()).await);
     // Few calls, so that a replay takes long.
-    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 25\n\n\
+    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 10\n\n\
          [quota]\nlist_per_minute = 20\nlist_per_hour = 600\n\n";
     place.configure(&[poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
     let daemon = Daemon::start(&place);
     let mut first = place.spawn(&["replay", "--since", "1h"]);
     wait_for("it to be taken", || daemon.log().contains("replay since"));
     place.command(&["replay", "--since", "1h"]).expect(69, &["a replay is running already"]);
+    let (now, before) = (sandbox.now(), place.arrivals("file").len());
+    let number = sandbox.world().create_sized(now, 3_000);
+    let id = format!("contoso/{}/", number.0);
+    wait_for("what is new beside it", || {
+        event_ids(&place, "file")[before..].iter().any(|arrived| arrived.starts_with(&id))
+    });
     first.signal("INT");
     let outcome = first.outcome();
     outcome.expect(130, &["replayed", "interrupted: the replay is not complete"]);
@@ -259,6 +266,8 @@ async fn only_one_replay_runs_and_it_ends_with_its_command() {
     wait_for("the next one", || daemon.log().contains("dry_run=true"));
     assert_eq!(daemon.stop("TERM"), 0, "a replay does not hold up a stop");
     second.outcome().expect(69, &["the replay is not complete"]);
+    let calls = sandbox.calls();
+    assert!(calls.list_peak().minute() <= 20, "{} calls in a minute", calls.list_peak().minute());
 }
 
 #[tokio::test(flavor = "multi_thread")]
