@@ -140,7 +140,10 @@ impl Pass {
         match self.phase {
             Phase::First => self.follow(keys),
             Phase::Joining if self.joins(&keys) => {
-                self.grown += self.shift(&keys);
+                // What is bounded grows nowhere; what looks so changed places.
+                if self.cell.window.to.is_none() {
+                    self.grown += self.shift(&keys);
+                }
                 self.follow(keys);
             }
             Phase::SteppedBack if self.joins(&keys) => self.follow(keys),

@@ -83,6 +83,8 @@ pub struct Reading {
     rejections: u32,
     failing_since: Option<Moment>,
     answered_at: Option<Moment>,
+    /// Not two rows of this piece fit into an answer.
+    is_too_large: bool,
     /// What the last scan of this piece found, where nothing in it failed.
     scanned: Option<BTreeSet<IncidentId>>,
     /// A page was found to fail for good.
@@ -153,6 +155,7 @@ impl Reading {
             rejections: 0,
             failing_since: None,
             answered_at: None,
+            is_too_large: false,
             scanned: None,
             is_poisoned: false,
             pages: 0,
@@ -272,7 +275,7 @@ impl Reading {
 
     fn next_piece(&mut self) {
         (self.failures, self.rejections, self.failing_since) = (0, 0, None);
-        self.scanned = None;
+        (self.scanned, self.is_too_large) = (None, false);
         match self.left.pop() {
             Some(piece) => self.begin(piece),
             None if self.doubts_nothing && self.rows == 0 => self.mode = Mode::Doubting,
@@ -326,6 +329,7 @@ impl Reading {
                 if shrunk {
                     self.top = (self.top / 2).max(ROWS_MIN);
                 }
+                self.is_too_large |= !shrunk;
                 shrunk || self.go_around()
             }
             Mode::Rows(_) => self.go_around(),
@@ -450,7 +454,7 @@ impl Reading {
                 format!("a page fails for good, and the API refuses the bounds that would go around it: {}", self.why);
             return self.give_up(&why);
         }
-        if scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
+        if self.is_too_large && scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
             // Too large for two rows at a time, and twice the same one by one.
             return self.next_piece();
         }
