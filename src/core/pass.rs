@@ -189,6 +189,11 @@ impl Pass {
         if self.full < self.top { Some(self.full) } else { None }
     }
 
+    /// Whether a bounded cell holds more than a page.
+    pub fn is_more_than_a_page(&self) -> bool {
+        self.phase == Phase::Joining && self.cell.window.to.is_some()
+    }
+
     /// What is read.
     pub const fn cell(&self) -> Cell {
         self.cell

@@ -74,6 +74,8 @@ pub struct Reading {
     /// Those that are left, the next one last.
     left: Vec<Piece>,
     refusals: Refusals,
+    /// A page was shorter than what was asked for, and there were rows behind it.
+    found_cap: Option<u32>,
     top: u32,
     /// The source's time when it began: where an open window is cut first.
     horizon: Timestamp,
@@ -148,6 +150,7 @@ impl Reading {
             piece: piece(&nowhere),
             left: windows.iter().rev().map(piece).collect(),
             refusals,
+            found_cap: None,
             top,
             horizon,
             doubts_nothing: doubts_nothing && !windows.is_empty(),
@@ -192,10 +195,16 @@ impl Reading {
             Mode::Pages(pass) => {
                 self.rows = self.rows.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 pass.read(rows);
-                self.refusals.rows = self.refusals.rows.max(pass.most());
+                let known = self.refusals.rows.unwrap_or(self.top);
+                self.found_cap = pass.most().filter(|&most| most != known);
                 match pass.step() {
                     pass::Step::Complete => self.next_piece(),
                     pass::Step::Broken => self.cut("rows moved between the pages, so the reading proves nothing"),
+                    // Rows leave a bounded window while its pages are read, and may change places; what fits into one page
+                    // has no places.
+                    pass::Step::Read(_) if pass.is_more_than_a_page() && !self.refusals.bounds => {
+                        self.cut_behind_page()
+                    }
                     pass::Step::Read(query) if self.refusals.skip.is_some_and(|most| most <= query.skip) => {
                         self.cut("the API does not skip as many rows as there are");
                     }
@@ -236,6 +245,16 @@ impl Reading {
             | FetchError::Refused { .. }
             | FetchError::NotFound => false,
         }
+    }
+
+    /// How many rows came on a short page that was not the end, where the last answer showed one. One may be a lie.
+    pub const fn found_cap(&self) -> Option<u32> {
+        self.found_cap
+    }
+
+    /// Whether it is asked whether the source works.
+    pub const fn is_probing(&self) -> bool {
+        matches!(self.mode, Mode::Probing { .. })
     }
 
     /// Whether it is asked whether there is anything at all.
@@ -300,6 +319,16 @@ impl Reading {
             Some(halves) => self.begin_with(halves),
             None if again < AGAIN_MAX => self.begin(Piece { cell, again: again + 1 }),
             None => self.is_unreadable(why.to_owned()),
+        }
+    }
+
+    /// The first page of a bounded window is full: smaller windows instead, where there are any.
+    fn cut_behind_page(&mut self) {
+        let Mode::Pages(pass) = &self.mode else { return };
+        let cell = self.piece.cell;
+        let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
+        if let Some(parts) = cell.parts_behind(pass.times(), self.horizon).or_else(by_creation) {
+            self.begin_with(parts);
         }
     }
 
