@@ -42,6 +42,8 @@ pub struct Pass {
     last: Vec<RowKey>,
     /// Every row so far, as a number; none where a count proves nothing. Bounded by [`PAGES_MAX`].
     distinct: Option<BTreeSet<u64>>,
+    /// Every row of the readings of this cell before this one.
+    before: BTreeSet<u64>,
     /// Rows that came in front meanwhile: positions that are nobody's before.
     grown: u32,
     /// When the rows were last changed and created, for whoever has to cut the cell in two. Bounded by [`TIMES_MAX`].
@@ -108,6 +110,7 @@ impl Pass {
             phase: Phase::First,
             last,
             distinct,
+            before: BTreeSet::new(),
             grown: 0,
             times,
             pages: 0,
@@ -148,24 +151,21 @@ impl Pass {
             }
             Phase::SteppedBack if self.joins(&keys) => self.follow(keys),
             Phase::Joining => self.stumble(Phase::SteppedBack, self.skip.saturating_sub((self.full / 2).max(1))),
-            // Rows that came in front meanwhile push the end of the last page into sight: still nothing is behind it.
-            Phase::Confirming if self.is_short(&keys) && keys.iter().all(|key| self.last.contains(key)) => {
-                self.phase = Phase::Complete;
-            }
+            // Nothing is behind the last row, though rows may have come in front and pushed more of them into sight.
+            Phase::Confirming if self.is_short(&keys) && self.is_the_end(&keys) => self.phase = Phase::Complete,
             // The first page was empty, and lied.
             Phase::Confirming if self.last.is_empty() => self.follow(keys),
-            // The short page was not the end: perhaps the server gives no more at a time. Join it to what came behind.
+            // The short page was not the end, or its last row has moved: join it to what comes behind.
             Phase::Confirming => {
-                self.full = u32::try_from(self.last.len()).unwrap_or(self.full).clamp(ROWS_MIN, self.top);
-                self.stumble(Phase::Joining, self.skip.saturating_sub(self.shared()));
+                if self.last.last().is_some_and(|last| keys.contains(last)) {
+                    // Perhaps the server gives no more at a time.
+                    self.full = u32::try_from(self.last.len()).unwrap_or(self.full).clamp(ROWS_MIN, self.top);
+                }
+                self.stumble(Phase::Joining, (self.skip + 1).saturating_sub(self.shared()));
             }
             Phase::SteppedBack | Phase::Complete | Phase::Broken => self.phase = Phase::Broken,
         }
-        let positions = self.skip as usize;
-        if self.phase == Phase::Complete
-            && self.distinct.as_ref().is_some_and(|distinct| distinct.len() + (self.grown as usize) < positions)
-            && !planted::is(Mistake::PagesNeedNotJoin)
-        {
+        if self.phase == Phase::Complete && !self.is_counted() && !planted::is(Mistake::PagesNeedNotJoin) {
             self.phase = Phase::Broken;
         }
         if PAGES_MAX <= self.pages && self.phase != Phase::Complete {
@@ -187,6 +187,13 @@ impl Pass {
     /// How many rows the server gives on a page at most, where that was found to be less than what is asked for.
     pub const fn most(&self) -> Option<u32> {
         if self.full < self.top { Some(self.full) } else { None }
+    }
+
+    /// The same cell once more: what both readings found counts together.
+    #[must_use]
+    pub fn again(&self, top: u32, most: Option<u32>) -> Self {
+        let before = self.before.iter().chain(self.distinct.iter().flatten()).copied().collect();
+        Self { before, ..Self::new(self.cell, top, most, self.distinct.is_some()) }
     }
 
     /// Whether a bounded cell holds more than a page.
@@ -234,12 +241,26 @@ impl Pass {
             true if planted::is(Mistake::ShortPageIsEnd) || planted::is(Mistake::FullPageIsEnd) => {
                 (Phase::Complete, end)
             }
-            true => (Phase::Confirming, end),
+            // From the last row on: were it asked for from behind that, a row that leaves would let the next one slip through.
+            true => (Phase::Confirming, end.saturating_sub(u32::from(count != 0))),
             false => (Phase::Joining, end.saturating_sub(self.shared())),
         };
         if !keys.is_empty() {
             self.last = keys;
         }
+    }
+
+    fn is_the_end(&self, keys: &[RowKey]) -> bool {
+        keys.iter().all(|key| self.last.contains(key)) && self.last.last().is_none_or(|last| keys.contains(last))
+    }
+
+    /// As many different rows came as there are positions, or this reading found nothing that those before it had not.
+    fn is_counted(&self) -> bool {
+        let Some(distinct) = &self.distinct else { return true };
+        let positions = self.skip as usize + usize::from(!self.last.is_empty());
+        let counted = positions <= distinct.len() + self.grown as usize;
+        let agrees = !self.before.is_empty() && distinct.is_subset(&self.before) && positions <= self.before.len();
+        counted || agrees
     }
 
     const fn is_short(&self, keys: &[RowKey]) -> bool {

@@ -28,7 +28,7 @@ const PROOF_LASTS: Duration = Duration::from_secs(30);
 /// Pieces of one reading at a time.
 const PIECES_MAX: usize = 256;
 /// How often a piece that can be cut no further is read again before it goes to quarantine.
-const AGAIN_MAX: u32 = 5;
+const AGAIN_MAX: u32 = 8;
 /// Refusals of one query before something is concluded from them: one may be a whim of something in between.
 const REJECTIONS_MAX: u32 = 2;
 
@@ -317,7 +317,11 @@ impl Reading {
         let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
         match cell.halves(pass.times(), self.horizon).or_else(by_creation) {
             Some(halves) => self.begin_with(halves),
-            None if again < AGAIN_MAX => self.begin(Piece { cell, again: again + 1 }),
+            None if again < AGAIN_MAX => {
+                let next = pass.again(self.top, self.refusals.rows);
+                self.piece = Piece { cell, again: again + 1 };
+                self.mode = Mode::Pages(next);
+            }
             None => self.is_unreadable(why.to_owned()),
         }
     }

@@ -137,6 +137,10 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
 
 fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option<String>, now: Moment) -> Verdict {
     let before = mark.cloned().unwrap_or_default();
+    // A row ahead of a clock that lies is nothing new where something newer is known already.
+    if ahead.is_some_and(|header| header.last_update < before.time) {
+        return Verdict::Stale;
+    }
     if before.odd_hashes.contains(&row.hash) || before.hashes.contains(&row.hash) {
         return Verdict::Known;
     }
