@@ -1,0 +1,138 @@
+//! `./test simulation`: runs seeds, or plants the mistakes, and prints what came of it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use xdrelay_simulation::campaign;
+use xdrelay_simulation::fault::Fault;
+use xdrelay_simulation::mistakes::{self, Mistake};
+use xdrelay_simulation::plan::Plan;
+use xdrelay_simulation::shrink::shrink;
+use xdrelay_simulation::simulation::Simulation;
+
+/// Seeds of an ordinary run, and the most that a mistake may need.
+const SEEDS: u64 = 3000;
+const SEEDS_OF_MISTAKE: u64 = 400;
+/// Lines of a minimised trace that are printed.
+const LINES: usize = 60;
+
+const USAGE: &str = "usage: simulation [seeds] [--seeds N] [--from SEED] | mistakes [--seeds N] [--from SEED] [NAME] | seed SEED [LINES]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}\n{USAGE}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<bool, String> {
+    let (mut seeds, mut from, mut words) = (None, 0, Vec::new());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut number = || {
+            let text = rest.next().ok_or_else(|| format!("{argument} wants a number"))?;
+            text.parse::<u64>().map_err(|error| format!("{text}: {error}"))
+        };
+        match argument.as_str() {
+            "--seeds" => seeds = Some(number()?),
+            "--from" => from = number()?,
+            option if option.starts_with('-') => return Err(format!("there is no option {option}")),
+            word => words.push(word),
+        }
+    }
+    match words.as_slice() {
+        [] | ["seeds"] => Ok(run_seeds(from, seeds.unwrap_or(SEEDS))),
+        ["mistakes"] => Ok(plant(from, seeds.unwrap_or(SEEDS_OF_MISTAKE), None)),
+        ["mistakes", name] => Ok(plant(from, seeds.unwrap_or(SEEDS_OF_MISTAKE), Some(name))),
+        ["seed", seed] => show(seed, LINES),
+        ["seed", seed, lines] => show(seed, lines.parse().map_err(|error| format!("{lines}: {error}"))?),
+        [other, ..] => Err(format!("what is {other:?}?")),
+    }
+}
+
+fn run_seeds(from: u64, seeds: u64) -> bool {
+    let start = Instant::now();
+    let outcome = campaign::run(from..from + seeds, &Mistake::NONE);
+    let (total, took) = (&outcome.total, start.elapsed().as_secs_f64());
+    println!("faults by kind:");
+    for &fault in Fault::ALL {
+        println!("  {:32} {:>9}", fault.name(), total.counts.of(fault));
+    }
+    println!("{} seeds from {from}: {total}", outcome.seeds);
+    let simulated = total.simulated as f64 / 1e9;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{took:.1} s on {cores} cores, {:.0} times real time per core", simulated / took / cores as f64);
+    println!("violations: {}", outcome.failures.len());
+    for (seed, failure) in &outcome.failures {
+        println!("  seed {seed}: {}", failure.violation);
+    }
+    if let Some((&seed, _)) = outcome.failures.first_key_value() {
+        minimise(seed, &Mistake::NONE, LINES);
+    }
+    let unmet = outcome.unmet();
+    if !unmet.is_empty() && 1000 <= seeds {
+        println!("faults that never happened: {unmet:?}");
+        return false;
+    }
+    outcome.failures.is_empty()
+}
+
+/// Runs one seed, and makes it small where it fails.
+fn show(seed: &str, lines: usize) -> Result<bool, String> {
+    let seed = seed.parse().map_err(|error| format!("{seed}: {error}"))?;
+    match Simulation::of(seed, &Mistake::NONE).run() {
+        Ok(report) => {
+            println!("seed {seed}: {report}\ntrace {:016x}", report.trace);
+            Ok(true)
+        }
+        Err(failure) => {
+            println!("seed {seed}: {}", failure.violation);
+            minimise(seed, &Mistake::NONE, lines);
+            Ok(false)
+        }
+    }
+}
+
+fn minimise(seed: u64, mistake: &Mistake, lines: usize) {
+    let plan = Plan::of(seed);
+    println!("seed {seed} has: {}", plan.faults);
+    let Some((small, failure)) = shrink(&plan, mistake) else { return };
+    println!("what is needed of it: {}", small.faults);
+    println!("{small:?}");
+    let skipped = failure.lines.len().saturating_sub(lines);
+    for line in failure.lines.iter().skip(skipped) {
+        println!("  {line}");
+    }
+    println!("seed {seed}, minimised: {}", failure.violation);
+}
+
+/// Plants each mistake, and says how soon it was found.
+fn plant(from: u64, seeds: u64, name: Option<&&str>) -> bool {
+    println!("| mistake | layer off | seeds | by | what it does |\n|---|---|---|---|---|");
+    let mut survivors = Vec::new();
+    for mistake in mistakes::ALL.iter().filter(|mistake| name.is_none_or(|name| *name == mistake.name)) {
+        let without = mistake.layers_off();
+        match campaign::kill(mistake, from, seeds) {
+            Some(killed) => {
+                println!(
+                    "| {} | {without} | {} | {:?} | {} |",
+                    mistake.name, killed.seeds, killed.invariant, mistake.what
+                );
+                if name.is_some() {
+                    println!("{}", killed.what);
+                }
+            }
+            None => {
+                println!("| {} | {without} | NOT FOUND in {seeds} | | {} |", mistake.name, mistake.what);
+                survivors.push(mistake.name);
+            }
+        }
+    }
+    println!("mistakes that were not found: {survivors:?}");
+    survivors.is_empty()
+}
