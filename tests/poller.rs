@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use xdrelay::core::poller::{Audit, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo};
+use xdrelay::core::poller::{
+    Audit, Audited, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
+};
 use xdrelay::core::quota::{Lane, Limits, Quota};
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
@@ -43,7 +45,8 @@ impl Table {
     /// A poller that has been reading for a while.
     fn running() -> Self {
         let swept = Some(server_time(0));
-        let mut table = Self::new(Start::Now, Some(Position { swept, ..Position::start(server_time(0)) }));
+        let audited = Audited { near: swept, deep: swept };
+        let mut table = Self::new(Start::Now, Some(Position { swept, audited, ..Position::start(server_time(0)) }));
         table.told_the_time();
         table.fetch(Reader::Sweep);
         table.answer(Reader::Sweep, rows(0..0));
@@ -260,7 +263,7 @@ fn an_answer_that_is_too_large_is_asked_for_again_with_fewer_rows() {
     table.fail(Reader::Sweep, too_large());
     assert_eq!(table.fetch(Reader::Sweep).0.top, 2);
     table.fail(Reader::Sweep, too_large());
-    assert!(seconds(10) <= table.pause(Reader::Sweep), "two rows are the least; then it is somebody's business");
+    assert!(table.fetch(Reader::Sweep).0.window.to.is_some(), "two rows are the least; then the window is cut");
 }
 
 #[test]
@@ -278,5 +281,7 @@ fn a_long_way_back_is_read_in_windows_and_the_cursor_follows_each() {
     assert_eq!(table.position().cursor, to);
     table.fetch(Reader::Sweep);
     table.fail(Reader::Sweep, FetchError::Rejected { why: "lt is not supported".into() });
+    assert!(table.fetch(Reader::Sweep).0.window.to.is_some(), "one refusal may be a whim");
+    table.fail(Reader::Sweep, FetchError::Rejected { why: "lt".into() });
     assert_eq!(table.fetch(Reader::Sweep).0.window.to, None, "one open-ended sweep instead");
 }

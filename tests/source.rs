@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use xdrelay::api::client::Client;
 use xdrelay::api::{self, Dialect};
+use xdrelay::core::cell::Cell;
 use xdrelay::core::pass::{Pass, Step};
 use xdrelay::identity::token::Tokens;
 use xdrelay::identity::{self, Credential};
@@ -185,7 +186,7 @@ async fn a_body_beyond_the_limit_is_too_large_packed_or_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_is_read_whole_page_by_page() {
     let source = Source::new(730, unlimited()).await;
-    let mut pass = Pass::new(Window { from: Timestamp::default(), to: None }, 100);
+    let mut pass = Pass::new(Cell::of(Window { from: Timestamp::default(), to: None }), 100);
     let (mut taken, mut pages) = (BTreeSet::new(), 0);
     let mut touched = None;
     loop {

@@ -46,6 +46,15 @@ pub struct TenantStatus {
     pub pages: u64,
     /// Events by kind since the start.
     pub events: BTreeMap<Kind, u64>,
+    /// Windows that cannot be read.
+    #[serde(default)]
+    pub quarantined: usize,
+    /// Complete audits since the start.
+    #[serde(default)]
+    pub audits: u64,
+    /// Events since the start that only an audit found.
+    #[serde(default)]
+    pub audit_missed: u64,
     /// What failed last, while it still does.
     pub error: Option<String>,
     /// Somebody has to do something about it.

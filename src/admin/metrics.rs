@@ -37,6 +37,9 @@ pub struct Metrics {
     outbox_oldest: Gauges<BySink>,
     api_calls: Family<ByCall, Counter>,
     quota_remaining: Gauges<ByQuota>,
+    audit_missed: Family<ByTenant, Counter>,
+    quarantined: Gauges<ByTenant>,
+    visibility_lag: Histograms<ByTenantAndPass>,
     clock_skew: Gauges<ByTenant>,
     token_expires: Gauges<ByTenant>,
 }
@@ -70,6 +73,12 @@ struct ByTenantAndSink {
 struct ByTenantAndKind {
     tenant: Label<TenantName>,
     kind: Label<Kind>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTenantAndPass {
+    tenant: Label<TenantName>,
+    pass: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +120,9 @@ impl Metrics {
             outbox_oldest: Family::default(),
             api_calls: Family::default(),
             quota_remaining: Family::default(),
+            audit_missed: Family::default(),
+            quarantined: Family::default(),
+            visibility_lag: Family::new_with_constructor(Buckets),
             clock_skew: Family::default(),
             token_expires: Family::default(),
         };
@@ -130,6 +142,9 @@ impl Metrics {
         r.register("outbox_oldest_seconds", "Age of the oldest event that waits", self.outbox_oldest.clone());
         r.register("api_calls", "Calls of the source", self.api_calls.clone());
         r.register("quota_remaining", "Calls that may go at once", self.quota_remaining.clone());
+        r.register("audit_missed", "Events that only an audit found", self.audit_missed.clone());
+        r.register("quarantined", "Windows of time that cannot be read", self.quarantined.clone());
+        r.register("visibility_lag_seconds", "From lastUpdateTime to visible, by pass", self.visibility_lag.clone());
         r.register("clock_skew_seconds", "Our clock less the source's", self.clock_skew.clone());
         r.register("token_expires_seconds", "Until the token ends", self.token_expires.clone());
     }
@@ -140,6 +155,17 @@ impl Metrics {
         if let Some(age) = last_update.map(age) {
             self.freshness.get_or_create(&ByTenant { tenant: Label(tenant.clone()) }).observe(age.as_secs_f64());
         }
+    }
+
+    /// A row was seen for the first time so long after its `lastUpdateTime`, by this kind of pass, and was not there before.
+    pub fn visible_after(&self, tenant: &TenantName, pass: &'static str, lag: Duration) {
+        let labels = ByTenantAndPass { tenant: Label(tenant.clone()), pass };
+        self.visibility_lag.get_or_create(&labels).observe(lag.as_secs_f64());
+    }
+
+    /// An audit has found so many events that the sweeps had not.
+    pub fn audit_missed(&self, tenant: &TenantName, count: u64) {
+        self.audit_missed.get_or_create(&ByTenant { tenant: Label(tenant.clone()) }).inc_by(count);
     }
 
     /// A sink has acknowledged an event.
@@ -180,6 +206,7 @@ impl Metrics {
                 }
             };
             set(&self.source_lag, tenant.lag_seconds);
+            set(&self.quarantined, Some(tenant.quarantined as f64));
             set(&self.clock_skew, tenant.clock_skew_seconds);
             set(&self.token_expires, tenant.token_expires_seconds);
             let quotas = [("list", "minute"), ("list", "hour"), ("get", "minute"), ("get", "hour")];
@@ -226,6 +253,8 @@ mod tests {
         metrics.acknowledged(&sink, &tenant, Some(Timestamp::from_seconds(1)));
         metrics.refused(&sink, 2);
         metrics.called(&tenant, "list", "ok");
+        metrics.audit_missed(&tenant, 3);
+        metrics.visible_after(&tenant, "sweep", Duration::from_secs(40));
         let mut status = Status::default();
         let lag = Some(61.5);
         status.tenants.entry(tenant).or_default().lag_seconds = lag;
@@ -241,6 +270,9 @@ mod tests {
             "xdrelay_outbox_events{sink=\"siem\"} 0",
             "xdrelay_outbox_oldest_seconds{sink=\"siem\"} 0",
             "xdrelay_api_calls_total{tenant=\"contoso\",endpoint=\"list\",outcome=\"ok\"} 1",
+            "xdrelay_audit_missed_total{tenant=\"contoso\"} 3",
+            "xdrelay_quarantined{tenant=\"contoso\"} 0",
+            "xdrelay_visibility_lag_seconds_count{tenant=\"contoso\",pass=\"sweep\"} 1",
             "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"get\",window=\"hour\"} 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

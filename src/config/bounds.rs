@@ -19,7 +19,7 @@ type Durations = (&'static str, fn(&Poll) -> Span, Span, Span);
 const DURATIONS: [Durations; 8] = [
     ("overlap", |poll| poll.overlap, Span::seconds(MINUTE), Span::seconds(7 * DAY)),
     ("sweep_every", |poll| poll.sweep_every, Span::seconds(5), Span::seconds(HOUR)),
-    ("audit_every", |poll| poll.audit_every, Span::seconds(MINUTE), Span::seconds(30 * DAY)),
+    ("audit_every", |poll| poll.audit_every, Span::seconds(5), Span::seconds(30 * DAY)),
     ("audit_window", |poll| poll.audit_window, Span::seconds(MINUTE), Span::seconds(400 * DAY)),
     ("deep_audit_every", |poll| poll.deep_audit_every, Span::seconds(HOUR), Span::seconds(90 * DAY)),
     ("deep_audit_window", |poll| poll.deep_audit_window, Span::seconds(HOUR), Span::seconds(400 * DAY)),

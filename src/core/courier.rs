@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::backoff::Backoff;
+use crate::core::planted::{self, Mistake};
 use crate::model::moment::Moment;
 use crate::model::names::Seq;
 
@@ -199,6 +200,7 @@ impl Courier {
     pub fn sent(&mut self, handed: Handed, result: Result<Option<Seq>, DeliverError>, now: Moment) {
         match result {
             Ok(confirmed) => {
+                let confirmed = if planted::is(Mistake::AcknowledgeOnWrite) { handed.last } else { confirmed };
                 self.sent = handed.scanned_to;
                 self.last_event = handed.last.or(self.last_event);
                 if handed.count != 0 {
@@ -260,6 +262,13 @@ impl Courier {
     fn failed(&mut self, error: DeliverError, handed: Handed, now: Moment) {
         self.failures = self.failures.saturating_add(1);
         match error {
+            DeliverError::Retry { .. } if 3 <= self.failures && planted::is(Mistake::GiveUpAfterThree) => {
+                self.failures = 0;
+                self.confirmed(handed.last, now);
+                self.acknowledged = self.acknowledged.max(handed.scanned_to);
+                self.sent = self.sent.max(handed.scanned_to);
+                self.unsaved.get_or_insert_default();
+            }
             DeliverError::Retry { why, after } => {
                 self.forget_the_air();
                 self.resume_at = now + self.retry.pause().max(after.unwrap_or_default().min(AFTER_MAX));

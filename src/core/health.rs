@@ -16,6 +16,8 @@ pub struct Health {
     way_back: Option<(Timestamp, Timestamp)>,
     clock_is_suspect: bool,
     events: u64,
+    missed: u64,
+    audits: u64,
 }
 
 /// One reader's share.
@@ -65,6 +67,17 @@ impl Health {
         self.clock_is_suspect
     }
 
+    /// Audits since the start that were complete.
+    pub const fn audits(&self) -> u64 {
+        self.audits
+    }
+
+    /// Events since the start that an audit made of what lay below the cursor: late beyond the overlap, or changed without a
+    /// new `lastUpdateTime`.
+    pub const fn audit_missed(&self) -> u64 {
+        self.missed
+    }
+
     /// Events since the start.
     pub const fn events(&self) -> u64 {
         self.events
@@ -93,11 +106,18 @@ impl Health {
         self.way_back = way_back;
     }
 
-    pub(crate) fn positioned(&mut self, position: Position, first: bool) {
+    pub(crate) const fn missed(&mut self, rows: u64) {
+        self.missed += rows;
+    }
+
+    pub(crate) fn positioned(&mut self, position: Position, before: Option<Position>) {
         self.position = Some(position);
-        if !first {
+        let Some(before) = before else { return };
+        if before.audited == position.audited {
             self.passes += 1;
             self.rounds += u64::from(self.way_back.is_none());
+        } else {
+            self.audits += 1;
         }
     }
 

@@ -1,8 +1,11 @@
 //! What decides and never does: no async, no clock, no randomness, no logging, no I/O. Times and seeds are arguments.
 
 pub mod air;
+mod audit;
 pub mod backoff;
+pub mod cell;
 pub mod changes;
+mod completeness;
 pub mod courier;
 pub mod health;
 pub mod pass;
@@ -10,6 +13,9 @@ pub mod planted;
 pub mod poller;
 pub mod quarantine;
 pub mod quota;
+pub mod reading;
+mod retries;
+pub mod scan;
 pub mod seen;
 pub mod source_clock;
 mod sweep;

@@ -1,13 +1,16 @@
-//! One reading of one window, page by page, with proof that no row fell between two pages. Knows nothing of cursors.
+//! One cell of a reading, page by page, with proof that no row fell between two pages. Knows nothing of cursors, and nothing
+//! of what to do where the proof fails: `reading` does.
 //!
 //! A row that leaves the window while it is read shifts the rows behind it up, and `$skip` would jump over one. So the next
 //! page starts a few rows before the end of the last one, and one of those rows must come back. If none does, half a
 //! page further back is tried; where that fails too the reading is broken and proves nothing.
 
+use crate::core::cell::{Cell, Times};
+use crate::core::planted::{self, Mistake};
 use crate::core::seen;
-use crate::model::incident::Row;
+use crate::model::incident::{Head, Row};
 use crate::model::names::IncidentId;
-use crate::model::page::{Query, Window};
+use crate::model::page::Query;
 use crate::model::timestamp::Timestamp;
 
 /// Rows that two pages share. Four rows may leave at once before a step back is needed.
@@ -19,16 +22,20 @@ pub const ROWS_MIN: u32 = 2;
 const STUMBLES_MAX: u32 = 20;
 /// Pages of one reading at most. A window of a million rows is split by time long before.
 const PAGES_MAX: u32 = 20_000;
+/// Rows whose times are remembered.
+const TIMES_MAX: usize = 2_000;
 
-/// A reading under way.
+/// A reading of one cell under way.
 #[derive(Debug, Clone)]
 pub struct Pass {
-    window: Window,
+    cell: Cell,
     top: u32,
     skip: u32,
     phase: Phase,
     /// The rows of the last page that held any, in their order.
     last: Vec<RowKey>,
+    /// When the rows were last changed and created, for whoever has to cut the cell in two. Bounded by [`TIMES_MAX`].
+    times: Vec<Times>,
     pages: u32,
     rows: u32,
     stumbles: u32,
@@ -67,17 +74,19 @@ pub enum Step {
 }
 
 impl Pass {
-    /// A reading of `window` with `top` rows a page.
-    pub fn new(window: Window, top: u32) -> Self {
+    /// A reading of `cell` with `top` rows a page.
+    pub fn new(cell: Cell, top: u32) -> Self {
         let top = top.max(ROWS_MIN);
-        Self { window, top, skip: 0, phase: Phase::First, last: Vec::new(), pages: 0, rows: 0, stumbles: 0 }
+        let (last, times) = (Vec::new(), Vec::new());
+        Self { cell, top, skip: 0, phase: Phase::First, last, times, pages: 0, rows: 0, stumbles: 0 }
     }
 
     /// What is needed next.
     pub fn step(&self) -> Step {
         match self.phase {
             Phase::First | Phase::Joining | Phase::SteppedBack | Phase::Confirming => {
-                Step::Read(Query { window: self.window, created: None, skip: self.skip, top: self.top })
+                let Cell { window, created } = self.cell;
+                Step::Read(Query { window, created, skip: self.skip, top: self.top })
             }
             Phase::Complete => Step::Complete,
             Phase::Broken => Step::Broken,
@@ -89,6 +98,7 @@ impl Pass {
         let keys: Vec<_> = rows.iter().map(|row| RowKey(seen::id_of(row), row.last_update())).collect();
         self.pages += 1;
         self.rows += u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        self.remember_times(rows);
         match self.phase {
             Phase::First => self.follow(keys),
             Phase::Joining if self.joins(&keys) => self.follow(keys),
@@ -119,9 +129,19 @@ impl Pass {
         true
     }
 
-    /// The window that is read.
-    pub const fn window(&self) -> Window {
-        self.window
+    /// What is read.
+    pub const fn cell(&self) -> Cell {
+        self.cell
+    }
+
+    /// When the rows so far were last changed and created.
+    pub fn times(&self) -> &[Times] {
+        &self.times
+    }
+
+    /// Rows to leave out of the next page.
+    pub const fn skip(&self) -> u32 {
+        self.skip
     }
 
     /// Pages read so far.
@@ -137,15 +157,21 @@ impl Pass {
     fn follow(&mut self, keys: Vec<RowKey>) {
         let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         let end = self.skip.saturating_add(count);
-        (self.phase, self.skip) = if count < self.top {
-            (Phase::Confirming, end)
-        } else {
-            (Phase::Joining, end.saturating_sub(self.shared()))
-        };
         if keys.iter().any(|key| !self.last.contains(key)) {
             // It goes on, so what it stumbled over lies behind it.
             self.stumbles = 0;
+        } else if self.top <= count {
+            // A full page that holds nothing new: a server that takes no notice of `$skip` would answer so for ever.
+            return self.stumble(Phase::Joining, end.saturating_sub(self.shared()));
         }
+        let is_end = count < self.top || planted::is(Mistake::FullPageIsEnd);
+        (self.phase, self.skip) = match is_end {
+            true if planted::is(Mistake::ShortPageIsEnd) || planted::is(Mistake::FullPageIsEnd) => {
+                (Phase::Complete, end)
+            }
+            true => (Phase::Confirming, end),
+            false => (Phase::Joining, end.saturating_sub(self.shared())),
+        };
         if !keys.is_empty() {
             self.last = keys;
         }
@@ -155,10 +181,19 @@ impl Pass {
         keys.len() < self.top as usize
     }
 
+    fn remember_times(&mut self, rows: &[Row]) {
+        let room = TIMES_MAX.saturating_sub(self.times.len());
+        let times = rows.iter().filter_map(|row| match &row.head {
+            Head::Usual(header) => Some((header.last_update, header.created)),
+            Head::Odd { .. } => None,
+        });
+        self.times.extend(times.take(room));
+    }
+
     fn joins(&self, keys: &[RowKey]) -> bool {
         // Any row of the last page proves it: whatever stands behind that row now is in this page or after it, and
         // whatever stood before it was in the last one.
-        self.last.iter().any(|key| keys.contains(key))
+        planted::is(Mistake::PagesNeedNotJoin) || self.last.iter().any(|key| keys.contains(key))
     }
 
     fn stumble(&mut self, phase: Phase, skip: u32) {
@@ -168,7 +203,7 @@ impl Pass {
     }
 
     fn shared(&self) -> u32 {
-        SHARED_ROWS.min(self.top / 2)
+        if planted::is(Mistake::PagesNeedNotJoin) { 0 } else { SHARED_ROWS.min(self.top / 2) }
     }
 }
 
@@ -177,11 +212,16 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::model::page::Window;
 
     /// A list whose rows a test takes away or adds between two calls.
     fn list(ids: impl IntoIterator<Item = u32>) -> Vec<Row> {
         let row = |id| format!(r#"{{"incidentId":{id},"lastUpdateTime":"2026-01-01T00:00:00Z"}}"#);
         ids.into_iter().map(|id| Row::new(RawValue::from_string(row(id)).expect("JSON"))).collect()
+    }
+
+    fn everything() -> Cell {
+        Cell::of(Window { from: Timestamp::default(), to: None })
     }
 
     fn ids(rows: &[Row]) -> Vec<String> {
@@ -190,7 +230,7 @@ mod tests {
 
     /// Reads a list that `change` alters before each call; returns the ids read, whether complete, and the calls made.
     fn check(mut rows: Vec<Row>, top: u32, mut change: impl FnMut(u32, &mut Vec<Row>)) -> (Vec<String>, bool, u32) {
-        let mut pass = Pass::new(Window { from: Timestamp::default(), to: None }, top);
+        let mut pass = Pass::new(everything(), top);
         let (mut taken, mut calls) = (Vec::new(), 0);
         loop {
             let query = match pass.step() {
@@ -280,10 +320,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_takes_no_notice_of_skip_is_found_out() {
+        let mut pass = Pass::new(everything(), 10);
+        let mut calls = 0;
+        while let Step::Read(_) = pass.step() {
+            pass.read(&list(0..10));
+            calls += 1;
+        }
+        assert_eq!(pass.step(), Step::Broken);
+        assert!(calls < 50, "{calls}");
+    }
+
+    #[test]
     fn too_large_pages_are_halved_down_to_two_rows() {
-        let mut pass = Pass::new(Window { from: Timestamp::default(), to: None }, 9);
+        let mut pass = Pass::new(everything(), 9);
         assert!(pass.shrink() && pass.shrink());
-        assert_eq!(pass.step(), Step::Read(Query { window: pass.window(), created: None, skip: 0, top: 2 }));
+        assert_eq!(pass.step(), Step::Read(Query { window: everything().window, created: None, skip: 0, top: 2 }));
         assert!(!pass.shrink());
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::backoff::Backoff;
+use crate::core::completeness::{Completeness, News, Scene, Wanted};
 use crate::core::health::Health;
-use crate::core::pass::Step;
+use crate::core::planted::{self, Mistake};
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::{Lane, Limits, Quota};
+use crate::core::reading::PROBE;
 use crate::core::source_clock::SourceClock;
-use crate::core::sweep::{Outcome, Sweeps};
 use crate::core::tail::Tail;
 use crate::model::event::Kind;
 use crate::model::moment::Moment;
@@ -23,8 +24,10 @@ use crate::model::timestamp::Timestamp;
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// First and longest pause where somebody has to do something first.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
-/// Pause after a reading whose pages did not join.
-const BROKEN_PAUSE: Duration = Duration::from_secs(10);
+/// What was not there at a look that is longer ago than this may have been there since.
+const LOOKED_LATELY: Duration = Duration::from_secs(150);
+/// After so many failures of the tail a sweep has a look at once.
+const TAIL_FAILURES_MAX: u32 = 3;
 /// What a 429 without any hint is taken for: one window of the minute's quota.
 const THROTTLED: Duration = Duration::from_secs(60);
 /// No hint of a server keeps us away for longer.
@@ -197,7 +200,7 @@ pub struct Poller {
     quarantine: Quarantine,
     clock: SourceClock,
     tail: Tail,
-    sweeps: Sweeps,
+    completeness: Completeness,
     hands: [Hand; 2],
     /// The source sends no `Date`: nothing moves a cursor, and what there is is delivered all the same.
     is_dateless: bool,
@@ -234,7 +237,7 @@ impl Poller {
             quarantine,
             clock: SourceClock::default(),
             tail: Tail::new(settings.page_size, now),
-            sweeps: Sweeps::new(now),
+            completeness: Completeness::new(now),
             hands: [hand(seed), hand(seed.wrapping_add(1))],
             is_dateless: false,
             health: Health::default(),
@@ -249,13 +252,15 @@ impl Poller {
         }
         match (reader, self.position) {
             (Reader::Tail, None) => Todo::Wait(now + LOOK_AGAIN),
-            (Reader::Sweep, None) => self.pay(reader, self.first_call(), Lane::Sweep, self.sweeps.due(), now, quota),
+            (Reader::Sweep, None) => {
+                self.pay(reader, self.first_call(), Lane::Sweep, self.completeness.sweeps.due(), now, quota)
+            }
             (Reader::Tail, Some(position)) => {
                 quota.tail_due_at(self.tail.due());
-                let query = self.tail.query(position, &self.clock, now);
+                let query = self.tail.query(position, &self.clock, &self.quarantine, now);
                 self.pay(reader, query, Lane::Tail, self.tail.due(), now, quota)
             }
-            (Reader::Sweep, Some(position)) => self.sweep(position, now, quota),
+            (Reader::Sweep, Some(position)) => self.complete(position, now, quota),
         }
     }
 
@@ -279,22 +284,31 @@ impl Poller {
     /// poller, as after a crash.
     pub fn committed(&mut self, reader: Reader, done: &Done, now: Moment) {
         match (reader, done) {
-            (_, Done::Quarantine(quarantine)) => self.quarantine = quarantine.clone(),
+            (_, Done::Quarantine(quarantine)) => {
+                self.quarantine = quarantine.clone();
+                self.conclude(now, |completeness, scene| completeness.quarantined(scene));
+            }
             (_, Done::Position(position)) => {
-                let first = self.position.replace(*position).is_none();
-                self.health.positioned(*position, first);
+                let before = self.position.replace(*position);
+                self.health.positioned(*position, before);
             }
             (Reader::Tail, Done::Rows(outcome)) => {
                 self.health.committed(outcome);
                 let full = self.hand(reader).full_page.take().is_some_and(|rows| rows <= outcome.unseen_rows);
+                if planted::is(Mistake::TailMovesCursor)
+                    && let (Some(position), Some(newest)) = (self.position, self.tail.newest())
+                {
+                    let cursor = position.cursor.max(newest.floor_to_second());
+                    self.hand(reader).commit = Some(Commit::Position(Position { cursor, ..position }));
+                }
                 // A sweep that fails keeps to its own pauses.
                 if full && self.health.reader(Reader::Sweep).failures == 0 {
-                    self.sweeps.hurry(now);
+                    self.completeness.sweeps.hurry(now);
                 }
             }
             (Reader::Sweep, Done::Rows(outcome)) => {
                 self.health.committed(outcome);
-                self.swept(outcome, now);
+                self.conclude(now, |completeness, scene| completeness.committed(outcome, scene));
             }
         }
     }
@@ -309,6 +323,26 @@ impl Poller {
         &self.health
     }
 
+    /// How late a row became visible that was just read for the first time: it was not there at the last look of this kind.
+    /// None where that look is too long ago to tell.
+    pub fn visibility_lag(&self, kind: PassKind, last_update: Timestamp, now: Moment) -> Option<Duration> {
+        let before = match kind {
+            PassKind::Tail => self.tail.read_before(),
+            PassKind::Sweep | PassKind::Audit => self.position.and_then(|position| position.swept),
+            PassKind::CatchUp | PassKind::Retry => None,
+        }?;
+        if last_update < before {
+            return Some(before.since(last_update));
+        }
+        let time = self.clock.now(now)?;
+        (time.since(before) <= LOOKED_LATELY).then(|| time.since(last_update))
+    }
+
+    /// The windows that cannot be read.
+    pub const fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
+    }
+
     /// The source's clock.
     pub const fn clock(&self) -> &SourceClock {
         &self.clock
@@ -321,29 +355,19 @@ impl Poller {
         if self.health.catching_up().is_some() { interval * 2 } else { interval }
     }
 
-    fn sweep(&mut self, position: Position, now: Moment, quota: &mut Quota) -> Todo {
-        let due = self.sweeps.due();
-        if now < due {
-            return Todo::Wait(due);
+    fn complete(&mut self, position: Position, now: Moment, quota: &mut Quota) -> Todo {
+        let Self { settings, clock, quarantine, completeness, .. } = self;
+        let scene = Scene { position, settings, clock, quarantine, now };
+        let is_failing = self.health.reader(Reader::Sweep).failures != 0;
+        let wanted = completeness.wanted(scene, is_failing, self.is_dateless, quota);
+        if !matches!(wanted, Wanted::Commit(_)) {
+            self.health.reading(completeness.way_back(scene));
         }
-        if self.sweeps.run().is_none() {
-            if self.clock.agreed().is_none() && !self.clock.is_suspect() && !self.is_dateless {
-                // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for. One
-                // answer may lie.
-                return self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, due, now, quota);
-            }
-            self.sweeps.begin(position, &self.settings, &self.clock, now);
-            self.health.reading(self.sweeps.way_back(position, &self.settings, &self.clock));
-        }
-        let Some(run) = self.sweeps.run() else { return Todo::Wait(now + LOOK_AGAIN) };
-        let lane = if run.pass.window().to.is_some() { Lane::CatchUp } else { Lane::Sweep };
-        match run.pass.step() {
-            Step::Read(query) => self.pay(Reader::Sweep, query, lane, due, now, quota),
-            // `swept` ends a reading as soon as its last page is durable.
-            Step::Complete | Step::Broken => {
-                self.sweeps.abandon();
-                Todo::Wait(now)
-            }
+        match wanted {
+            Wanted::Wait(until) => Todo::Wait(until),
+            Wanted::Time => self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, now, now, quota),
+            Wanted::Call(query, lane) => self.pay(Reader::Sweep, query, lane, now, now, quota),
+            Wanted::Commit(commit) => Todo::Commit(commit),
         }
     }
 
@@ -357,8 +381,11 @@ impl Poller {
         Todo::Fetch(query, lane)
     }
 
-    /// What is asked for the sake of the server's time: one row, whatever it is.
+    /// What is asked for the sake of the server's time: one row, whatever it is, and where that one cannot be read, none.
     const fn first_call(&self) -> Query {
+        if self.health.reader(Reader::Sweep).failures % 2 == 1 {
+            return PROBE;
+        }
         Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 }
     }
 
@@ -386,21 +413,21 @@ impl Poller {
                 self.tail.read(&page);
                 self.tail.due_at((hand.began + interval).max(now));
             }
-            Reader::Sweep => {
-                // Without a reading it was asked for the time only.
-                let Some(run) = self.sweeps.run_mut() else { return };
-                run.answered();
-                run.pass.read(&page.rows);
-            }
+            // What was asked for the time only is nobody's.
+            Reader::Sweep if !self.completeness.read(&page, now) => return,
+            Reader::Sweep => {}
         }
-        let kind = if reader == Reader::Tail { PassKind::Tail } else { PassKind::Sweep };
+        let kind = match reader {
+            Reader::Tail => PassKind::Tail,
+            Reader::Sweep => self.completeness.kind(),
+        };
         hand.commit = Some(Commit::Rows(kind, page));
     }
 
     /// A first run begins at a server time that two answers agree on.
     fn begin(&mut self, now: Moment) {
         if self.is_dateless {
-            self.sweeps.due_at(now + RETRY.1);
+            self.completeness.sweeps.due_at(now + RETRY.1);
             let why = "it has no Date header to begin from".into();
             return self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
         }
@@ -413,25 +440,27 @@ impl Poller {
         self.hand(Reader::Sweep).commit = Some(Commit::Position(Position::start(start.floor_to_second())));
     }
 
-    /// The rows of a sweep's page are durable; that may have been the last page.
-    fn swept(&mut self, outcome: &Committed, now: Moment) {
+    fn conclude(&mut self, now: Moment, what: impl FnOnce(&mut Completeness, Scene<'_>) -> News) {
+        let Self { settings, clock, quarantine, completeness, .. } = self;
         let Some(position) = self.position else { return };
-        if let Some(run) = self.sweeps.run_mut() {
-            run.committed(outcome.oldest_unseen);
+        let news = what(completeness, Scene { position, settings, clock, quarantine, now });
+        self.concluded(news, now);
+    }
+
+    /// What came of the rows or of the quarantine that became durable.
+    fn concluded(&mut self, news: News, now: Moment) {
+        let News { commit, broken, missed } = news;
+        self.health.missed(missed);
+        if let Some(why) = broken {
+            self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
         }
-        match self.sweeps.finish(position, &self.settings, now) {
-            None => {}
-            Some(Outcome::Broken) => {
-                self.sweeps.due_at(self.sweeps.due().max(now + BROKEN_PAUSE));
-                let why = "rows moved between the pages, so the reading proves nothing".into();
-                self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
-            }
-            Some(Outcome::Complete(next)) => self.hand(Reader::Sweep).commit = Some(Commit::Position(next)),
-        }
+        self.hand(Reader::Sweep).commit = commit;
     }
 
     fn failed(&mut self, reader: Reader, error: &FetchError, now: Moment, quota: &mut Quota) {
         self.health.failed(reader, error.clone(), now);
+        let shrunk = reader == Reader::Tail && matches!(error, FetchError::TooLarge { .. }) && self.tail.shrink();
+        let interval = self.interval();
         let hand = self.hand(reader);
         let pause = match error {
             FetchError::Throttled { after, .. } => {
@@ -446,35 +475,29 @@ impl Poller {
             // The token was thrown away: once, at once. Twice in a row it is not the token.
             FetchError::Unauthorized { .. } if !std::mem::replace(&mut hand.token_retried, true) => Duration::ZERO,
             FetchError::Unauthorized { .. } | FetchError::Refused { .. } => hand.refused.pause(),
-            FetchError::Rejected { .. } | FetchError::NotFound => {
-                let pause = hand.refused.pause();
-                if reader == Reader::Sweep && self.sweeps.refused(self.settings.page_size) {
-                    Duration::ZERO
-                } else {
-                    pause
-                }
-            }
-            FetchError::TooLarge { .. } => self.shrink(reader),
+            FetchError::Rejected { .. } | FetchError::NotFound => hand.refused.pause(),
+            FetchError::TooLarge { .. } if shrunk => interval,
+            FetchError::TooLarge { .. } => hand.refused.pause(),
         };
         match reader {
-            Reader::Tail => self.tail.due_at(now + pause),
-            Reader::Sweep => self.sweeps.due_at(now + pause),
-        }
-    }
-
-    /// Fewer rows next time; where there are no fewer, somebody has to do something.
-    fn shrink(&mut self, reader: Reader) -> Duration {
-        let shrunk = match reader {
-            Reader::Tail => self.tail.shrink(),
-            Reader::Sweep => self.sweeps.run_mut().is_some_and(|run| run.pass.shrink()),
-        };
-        match (reader, shrunk) {
-            (Reader::Tail, true) => self.interval(),
-            (Reader::Sweep, true) => Duration::ZERO,
-            (Reader::Tail, false) => self.hand(reader).refused.pause(),
-            (Reader::Sweep, false) => {
-                self.sweeps.abandon();
-                self.hand(reader).refused.pause()
+            Reader::Tail => {
+                self.tail.due_at(now + pause);
+                // What the tail cannot read is for the sweep to find and to go around.
+                if self.health.reader(reader).failures == TAIL_FAILURES_MAX
+                    && self.health.reader(Reader::Sweep).failures == 0
+                {
+                    self.completeness.sweeps.hurry(now);
+                }
+            }
+            Reader::Sweep => {
+                let others = self.health.reader(Reader::Tail).answered_at;
+                let at_once = self.completeness.failed(error, others, now);
+                let hand = self.hand(reader);
+                if at_once {
+                    hand.retry.reset();
+                    hand.refused.reset();
+                }
+                self.completeness.due_at(if at_once { now } else { now + pause });
             }
         }
     }

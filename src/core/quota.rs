@@ -5,11 +5,11 @@
 //!
 //! | limiter | burst | refill | calls in any closed window |
 //! |---|---|---|---|
-//! | minute paces | 1 | N - 3 per minute | at most N - 2 |
+//! | minute paces | 1 | N - 4 per minute | at most N - 3 |
 //! | hour lends | N * 40 / 1500 | N * 1440 / 1500 per hour | at most N * 1480 / 1500 |
 //!
-//! The margin of two is the number of list calls that can be in the air at once (tail and sweep): a call counts at the
-//! server when it arrives, which is at most those two later than we reckoned. The state is two instants on our own clock;
+//! The margin of three is the number of list calls that can be in the air at once (tail, sweep and a replay): a call counts at
+//! the server when it arrives, which is at most those three later than we reckoned. The state is two instants on our own clock;
 //! the caller makes it durable before the call leaves.
 
 use std::num::NonZeroU32;
@@ -23,13 +23,16 @@ use governor::nanos::Nanos;
 use governor::state::{NotKeyed, StateStore};
 use serde::{Deserialize, Serialize};
 
+use crate::core::planted::{self, Mistake};
 use crate::model::moment::Moment;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Calls that can be in the air at once, see above.
-const IN_THE_AIR: u32 = 2;
+const IN_THE_AIR: u32 = 3;
 
+/// Of the hour's calls, what the audit has for certain: one in so many.
+const AUDIT_SHARE: u32 = 20;
 /// A tail that has been due for so long without asking is not there; nobody waits for it.
 const TAIL_IS_AWAY: Duration = Duration::from_secs(10);
 
@@ -104,16 +107,39 @@ pub struct Quota {
     tail_due: Option<Moment>,
     /// The tail had the last slot: the next one is for whoever asks first, so that no lane starves another.
     tail_had_its_turn: bool,
+    /// When the audit asked last: it is never without a twentieth of the hour's calls.
+    audited_at: Moment,
+    /// Between two calls of the audit at least once in so long.
+    audit_period: Duration,
 }
 
 impl Quota {
     /// A quota with nothing used.
     pub fn fresh(limits: Limits) -> Self {
         let per_hour = limits.per_hour.max(LIMIT_MIN);
+        let audit_period = HOUR / (per_hour / AUDIT_SHARE).max(1);
         let minute = Limiter::new(1, limits.pace());
         let burst = part(per_hour, 40, 1500).max(1);
         let hour = Limiter::new(burst, HOUR / part(per_hour, 24, 25).min(per_hour - burst - IN_THE_AIR).max(1));
-        Self { minute, hour, blocked_until: Moment::default(), tail_due: None, tail_had_its_turn: false }
+        let (minute, hour) = match () {
+            () if planted::is(Mistake::QuotaIsABucket) => {
+                (Limiter::new(limits.per_minute, MINUTE / limits.per_minute), Limiter::new(per_hour, HOUR / per_hour))
+            }
+            () if planted::is(Mistake::QuotaIsCountedAtSend) => {
+                let rest = (per_hour - burst).max(1);
+                (Limiter::new(1, MINUTE / (limits.per_minute - 1)), Limiter::new(burst, HOUR / rest))
+            }
+            () => (minute, hour),
+        };
+        Self {
+            minute,
+            hour,
+            blocked_until: Moment::default(),
+            tail_due: None,
+            tail_had_its_turn: false,
+            audited_at: Moment::default(),
+            audit_period,
+        }
     }
 
     /// The quota as a former process left it. An instant that lies further ahead than its limiter can owe (our clock was
@@ -134,7 +160,9 @@ impl Quota {
 
     /// When the next call of this lane may go: `now` or earlier means at once.
     pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
-        let reserve = part(self.hour.burst, lane.reserve(), 40);
+        let is_starved = lane == Lane::Audit && self.audit_period <= now.since(self.audited_at);
+        let lane_of_reserve = if is_starved { Lane::Sweep } else { lane };
+        let reserve = part(self.hour.burst, lane_of_reserve.reserve(), 40);
         let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
         let slot = paid.max(now);
         match self.tail_due {
@@ -163,6 +191,9 @@ impl Quota {
             return None;
         }
         self.tail_had_its_turn = lane == Lane::Tail;
+        if lane == Lane::Audit {
+            self.audited_at = now;
+        }
         if lane == Lane::Tail {
             self.tail_due = None;
         }
@@ -336,7 +367,7 @@ mod tests {
     #[test]
     fn a_hungry_caller_stays_under_the_quota_in_every_window_and_uses_most_of_it() {
         let calls = run(DEFENDER, Lane::Tail, HOUR * 3, |_| false);
-        assert_eq!(most_in_any(MINUTE, &calls), 48);
+        assert_eq!(most_in_any(MINUTE, &calls), 47);
         assert!(most_in_any(HOUR, &calls) <= 1480);
         assert!(1440 * 3 <= calls.len(), "{}", calls.len());
     }
@@ -366,7 +397,7 @@ mod tests {
             now = quota.ready_at(Lane::CatchUp, now);
             assert!(quota.charge(Lane::CatchUp, now).is_some());
         }
-        now = now + MINUTE / 47;
+        now = now + MINUTE / 46;
         assert!(now < quota.ready_at(Lane::CatchUp, now), "the lower lane waits");
         assert_eq!(quota.ready_at(Lane::Tail, now), now, "the tail does not");
     }
@@ -419,6 +450,19 @@ mod tests {
                 assert!(30 <= sweep, "{per_minute}/{per_hour}: {tail} tail calls, {sweep} sweep calls");
             }
         }
+    }
+
+    #[test]
+    fn an_audit_has_its_twentieth_even_where_the_hour_runs_dry() {
+        let mut quota = Quota::fresh(DEFENDER);
+        let (mut now, mut audits) = (START, 0);
+        while now < START + HOUR * 2 {
+            // Sweeps without end, as nobody should make them.
+            audits += u32::from(START + HOUR <= now && quota.charge(Lane::Audit, now).is_some());
+            while quota.charge(Lane::Sweep, now).is_some() {}
+            now = now + Duration::from_millis(500);
+        }
+        assert!((60..=90).contains(&audits), "{audits}");
     }
 
     #[test]

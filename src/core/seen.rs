@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::changes;
+use crate::core::planted::{self, Mistake};
 use crate::model::event::{Change, Kind};
 use crate::model::hash::ContentHash;
 use crate::model::incident::{Fields, Head, Header, Row};
@@ -81,9 +82,10 @@ pub fn id_of(row: &Row) -> IncidentId {
 /// New is a greater time, or the same time with a content not remembered there. Rows without a usable time, and rows
 /// [`AHEAD`] of the answer, are delivered once per content and leave the remembered time alone.
 pub fn judge(mark: Option<&Mark>, row: &Row, date: Option<Timestamp>, now: Moment) -> Verdict {
+    let ahead_counts = planted::is(Mistake::FutureRowMovesTime);
     match &row.head {
         Head::Odd { why, .. } => judge_odd(mark, row, None, Some(why.clone()), now),
-        Head::Usual(header) if date.is_some_and(|date| date.later(AHEAD) < header.last_update) => {
+        Head::Usual(header) if !ahead_counts && date.is_some_and(|date| date.later(AHEAD) < header.last_update) => {
             judge_odd(mark, row, Some(header), None, now)
         }
         Head::Usual(header) => judge_usual(mark, row, header, now),
@@ -108,11 +110,13 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
         };
         return news(row, mark, kind, Vec::new(), first_seen, Some(header.last_update));
     };
-    if header.last_update < mark.time {
+    let different_is_new = planted::is(Mistake::DifferentIsNew);
+    if header.last_update < mark.time && !different_is_new {
         return Verdict::Stale;
     }
     let same_time = header.last_update == mark.time;
-    if same_time && mark.hashes.contains(&row.hash) {
+    let seen = mark.hashes.contains(&row.hash) || planted::is(Mistake::SeenWithoutHash);
+    if (same_time && seen) || planted::is(Mistake::SeenById) {
         return Verdict::Known;
     }
     if same_time && 1 < mark.hashes.len() && now.since(mark.written) < SAME_TIME_PAUSE {

@@ -3,21 +3,28 @@
 
 use std::time::Duration;
 
-use crate::core::pass::{Pass, Step};
+use crate::core::planted::{self, Mistake};
 use crate::core::poller::{Audited, Position, Settings};
+use crate::core::quarantine::Quarantine;
+use crate::core::reading::{Reading, Refusals, Step};
 use crate::core::source_clock::SourceClock;
+use crate::core::tail;
 use crate::model::moment::Moment;
-use crate::model::page::Window;
+use crate::model::page::{Page, Window};
 use crate::model::timestamp::Timestamp;
 
 /// A cursor this much further back than a sweep leaves it is caught up with in windows.
 const FAR: Duration = Duration::from_secs(1800);
-/// The first window of a long way back; the next ones follow what was found.
-const FIRST_WIDTH: Duration = Duration::from_secs(3600);
+/// The first window of a long way back, and of an audit; the next ones follow what was found.
+pub(crate) const FIRST_WIDTH: Duration = Duration::from_secs(3600);
 const WIDTH_MIN: Duration = Duration::from_secs(1);
 const WIDTH_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// Of the hour's calls, what sweeps may take: one in so many.
 const SHARE_OF_HOUR: u32 = 3;
+/// A list that is suddenly empty is not believed for so long. Lists that lie so were seen to last for an hour.
+const EMPTY_IS_DOUBTED: Duration = Duration::from_secs(2 * 3600);
+/// A server that refused bounds is asked with them again after so long.
+const REFUSAL_LASTS: Duration = Duration::from_secs(3600);
 
 /// The state of the sweeps of one tenant.
 #[derive(Debug, Clone)]
@@ -25,28 +32,53 @@ pub(crate) struct Sweeps {
     due: Moment,
     run: Option<Run>,
     width: Duration,
-    /// The server does not take `lt`: no windows, one open-ended sweep.
-    bounds_refused: bool,
+    /// The newest row of the last sweep that had any.
+    newest: Option<Timestamp>,
+    /// Since when sweeps have been empty that should not be.
+    doubted_since: Option<Moment>,
 }
 
 /// A reading under way, with what it may conclude.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
-    pub(crate) pass: Pass,
+    pub(crate) reading: Reading,
+    /// Where the window ends; none for a sweep, which is open-ended.
+    pub(crate) end: Option<Timestamp>,
     /// The server's time before the reading began; none where its clock is not to be trusted.
     started: Option<Timestamp>,
     began: Moment,
     oldest_unseen: Option<Timestamp>,
+    newest: Option<Timestamp>,
     calls: u32,
 }
 
 /// What came of a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The window was read to its end: this is the position now.
     Complete(Position),
-    /// Its pages did not join: nothing is concluded.
-    Broken,
+    /// It could not be read, and why: nothing is concluded.
+    Broken(String),
+}
+
+/// What the server was found not to do, for as long as that is believed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Abilities {
+    refusals: Refusals,
+    until: Moment,
+}
+
+impl Abilities {
+    pub(crate) fn refusals(&self, now: Moment) -> Refusals {
+        if now < self.until { self.refusals } else { Refusals { skip: self.refusals.skip, ..Refusals::default() } }
+    }
+
+    /// A reading found out more.
+    pub(crate) fn learn(&mut self, refusals: Refusals, now: Moment) {
+        if refusals != self.refusals(now) {
+            *self = Self { refusals, until: now + REFUSAL_LASTS };
+        }
+    }
 }
 
 impl Position {
@@ -61,8 +93,15 @@ impl Position {
     /// time) below that. Never to anything this sweep itself reckons with.
     #[must_use]
     pub fn after_sweep(self, started: Option<Timestamp>, oldest_unseen: Option<Timestamp>, overlap: Duration) -> Self {
-        let allowed = self.swept.map(|swept| swept.earlier(overlap).floor_to_second());
-        let agreed = allowed.filter(|&allowed| oldest_unseen.is_none_or(|unseen| allowed <= unseen));
+        let overlap = match () {
+            () if planted::is(Mistake::NoOverlap) => Duration::ZERO,
+            () if planted::is(Mistake::HalfOverlap) => overlap / 2,
+            () => overlap,
+        };
+        let one_is_enough = planted::is(Mistake::OneSweepMovesCursor);
+        let reckoned_from = if one_is_enough { started } else { self.swept };
+        let allowed = reckoned_from.map(|time| time.earlier(overlap).floor_to_second());
+        let agreed = allowed.filter(|&allowed| one_is_enough || oldest_unseen.is_none_or(|unseen| allowed <= unseen));
         Self { cursor: self.cursor.max(agreed.unwrap_or_default()), swept: started.or(self.swept), ..self }
     }
 
@@ -75,7 +114,7 @@ impl Position {
 
 impl Sweeps {
     pub(crate) const fn new(now: Moment) -> Self {
-        Self { due: now, run: None, width: FIRST_WIDTH, bounds_refused: false }
+        Self { due: now, run: None, width: FIRST_WIDTH, newest: None, doubted_since: None }
     }
 
     pub(crate) const fn due(&self) -> Moment {
@@ -100,63 +139,108 @@ impl Sweeps {
     }
 
     /// Begins the next reading.
-    pub(crate) fn begin(&mut self, position: Position, settings: &Settings, clock: &SourceClock, now: Moment) {
+    pub(crate) fn begin(
+        &mut self,
+        position: Position,
+        settings: &Settings,
+        clock: &SourceClock,
+        around: (&Quarantine, Refusals),
+        now: Moment,
+    ) {
         let started = clock.agreed();
-        let to = self.window_end(position, started, settings.overlap);
-        let pass = Pass::new(Window { from: position.cursor, to }, settings.page_size);
-        self.run = Some(Run { pass, started, began: now, oldest_unseen: None, calls: 0 });
+        let (quarantine, refusals) = around;
+        let end = if refusals.bounds { None } else { self.window_end(position, started, settings.overlap) };
+        let windows = quarantine.around(Window { from: position.cursor, to: end });
+        let horizon = clock.latest().unwrap_or(position.cursor).max(position.cursor);
+        let reading = Reading::new(&windows, settings.page_size, refusals, horizon.floor_to_second());
+        self.run = Some(Run { reading, end, started, began: now, oldest_unseen: None, newest: None, calls: 0 });
     }
 
-    /// Gives the reading up: it is begun anew later, and what it committed is known then.
+    /// Gives the reading up: it is begun anew, and what it committed is known then.
     pub(crate) fn abandon(&mut self) {
         self.run = None;
     }
 
-    /// The server refused the query. True where another one is worth a try at once: an open-ended one where it does not take
-    /// bounds, a narrower window where it does not skip so far.
-    pub(crate) fn refused(&mut self, page_size: u32) -> bool {
-        let Some(run) = self.run.take() else { return false };
-        let bounded = run.pass.window().to.is_some();
-        match run.pass.step() {
-            Step::Read(query) if 0 < query.skip => {
-                let narrower = next_width(self.width, u32::MAX, page_size);
-                let worth_it = bounded && narrower < self.width;
-                self.width = narrower;
-                worth_it
-            }
-            Step::Read(_) | Step::Complete | Step::Broken => {
-                self.bounds_refused |= bounded;
-                bounded
-            }
-        }
-    }
-
     /// Ends the reading if it has come to its end, and reckons when the next one is due.
-    pub(crate) fn finish(&mut self, position: Position, settings: &Settings, now: Moment) -> Option<Outcome> {
-        let run = self.run.as_ref()?;
-        match run.pass.step() {
-            Step::Read(_) => None,
-            Step::Broken => {
+    pub(crate) fn finish(
+        &mut self,
+        position: Position,
+        settings: &Settings,
+        clock: &SourceClock,
+        quarantine: &Quarantine,
+        now: Moment,
+    ) -> Option<Outcome> {
+        match self.run.as_ref()?.reading.step() {
+            Step::Read(_) | Step::Quarantine(_) => None,
+            Step::Broken(why) => {
                 let run = self.run.take().expect("it was there a moment ago");
                 self.due = self.next_due(&run, settings, now);
                 self.width = next_width(self.width, u32::MAX, settings.page_size);
-                Some(Outcome::Broken)
+                if planted::is(Mistake::IncompletePassMovesCursor) {
+                    return Some(Outcome::Complete(self.conclude(&run, position, settings, clock, now)));
+                }
+                Some(Outcome::Broken(why))
             }
             Step::Complete => {
                 let run = self.run.take().expect("it was there a moment ago");
-                Some(Outcome::Complete(self.conclude(&run, position, settings, now)))
+                let next = self.conclude(&run, position, settings, clock, now);
+                if self.is_doubtful(&run, next, quarantine, now) {
+                    let cursor = next.cursor;
+                    let why = format!("it lists nothing, though it listed incidents changed after {cursor} before");
+                    return Some(Outcome::Broken(why));
+                }
+                Some(Outcome::Complete(next))
             }
         }
     }
 
-    fn conclude(&mut self, run: &Run, position: Position, settings: &Settings, now: Moment) -> Position {
-        if let Some(end) = run.pass.window().to {
-            self.width = next_width(self.width, run.pass.rows(), settings.page_size);
+    fn conclude(
+        &mut self,
+        run: &Run,
+        position: Position,
+        settings: &Settings,
+        clock: &SourceClock,
+        now: Moment,
+    ) -> Position {
+        if let Some(end) = run.end {
+            self.width = next_width(self.width, run.reading.rows(), settings.page_size);
             self.due = now;
             return position.after_window(end);
         }
         self.due = self.next_due(run, settings, now);
-        position.after_sweep(run.started, run.oldest_unseen, settings.overlap)
+        let started = if planted::is(Mistake::CursorIsEndOfPass) { clock.agreed() } else { run.started };
+        if planted::is(Mistake::CursorIsLocalClock) {
+            let cursor = Timestamp::from_ticks(now.nanos() / 100);
+            return Position { cursor: position.cursor.max(cursor), swept: started, ..position };
+        }
+        if planted::is(Mistake::CursorIsNewestRow) {
+            return Position {
+                cursor: position.cursor.max(run.newest.unwrap_or_default()),
+                swept: started,
+                ..position
+            };
+        }
+        position.after_sweep(started, run.oldest_unseen, settings.overlap)
+    }
+
+    /// Rows may leave a list, but seldom all at once. An empty sweep where rows were listed that the cursor would pass over
+    /// moves nothing until it has said the same for long.
+    fn is_doubtful(&mut self, run: &Run, next: Position, quarantine: &Quarantine, now: Moment) -> bool {
+        if run.end.is_some() {
+            return false;
+        }
+        let expected = self.newest.filter(|&newest| next.cursor <= newest && !quarantine.holds(newest));
+        self.newest = self.newest.max(run.newest);
+        if run.newest.is_some() || 0 < run.reading.rows() || expected.is_none() {
+            self.doubted_since = None;
+            return false;
+        }
+        let since = *self.doubted_since.get_or_insert(now);
+        if EMPTY_IS_DOUBTED <= now.since(since) {
+            (self.newest, self.doubted_since) = (None, None);
+            return false;
+        }
+        true
     }
 
     /// From where to where a long way back is being read, while a window of it is.
@@ -166,7 +250,7 @@ impl Sweeps {
         settings: &Settings,
         clock: &SourceClock,
     ) -> Option<(Timestamp, Timestamp)> {
-        self.run.as_ref()?.pass.window().to?;
+        self.run.as_ref()?.end?;
         Some((position.cursor, clock.latest()?.earlier(settings.overlap)))
     }
 
@@ -179,7 +263,7 @@ impl Sweeps {
     /// Where the next window ends, or none for an open-ended sweep. A window lies wholly before the overlap.
     fn window_end(&self, position: Position, started: Option<Timestamp>, overlap: Duration) -> Option<Timestamp> {
         let settled = started?.earlier(overlap).floor_to_second();
-        if self.bounds_refused || settled.since(position.cursor) <= FAR {
+        if settled.since(position.cursor) <= FAR {
             return None;
         }
         Some(position.cursor.later(self.width).floor_to_second().min(settled))
@@ -187,22 +271,21 @@ impl Sweeps {
 }
 
 impl Run {
-    /// A call was answered.
-    pub(crate) const fn answered(&mut self) {
+    /// A call was answered with this page.
+    pub(crate) fn read(&mut self, page: &Page, now: Moment) {
         self.calls += 1;
+        self.newest = self.newest.max(tail::newest(page));
+        self.reading.read(&page.rows, now);
     }
 
     /// The rows of a page are durable; the oldest (id, time) among them that was not seen before.
     pub(crate) fn committed(&mut self, oldest_unseen: Option<Timestamp>) {
-        self.oldest_unseen = match (self.oldest_unseen, oldest_unseen) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        self.oldest_unseen = self.oldest_unseen.into_iter().chain(oldest_unseen).min();
     }
 }
 
 /// Aims at one page that is not quite full: a window that fits in one page has no positions that could shift.
-fn next_width(width: Duration, rows: u32, page_size: u32) -> Duration {
+pub(crate) fn next_width(width: Duration, rows: u32, page_size: u32) -> Duration {
     let aim = page_size * 7 / 10;
     let factor = match rows {
         0 => 8.0,

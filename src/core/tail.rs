@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::core::pass::ROWS_MIN;
 use crate::core::poller::Position;
+use crate::core::quarantine::Quarantine;
 use crate::core::source_clock::SourceClock;
 use crate::model::incident::Row;
 use crate::model::moment::Moment;
@@ -29,11 +30,14 @@ pub(crate) struct Tail {
     fitting: u32,
     newest: Option<Timestamp>,
     due: Moment,
+    /// The source's time of the last answer, and of the one before.
+    read_at: Option<Timestamp>,
+    read_before: Option<Timestamp>,
 }
 
 impl Tail {
     pub(crate) const fn new(top: u32, now: Moment) -> Self {
-        Self { top, top_max: top, fitting: 0, newest: None, due: now }
+        Self { top, top_max: top, fitting: 0, newest: None, due: now, read_at: None, read_before: None }
     }
 
     /// When the next page is due.
@@ -47,22 +51,37 @@ impl Tail {
 
     /// The page to ask for now: never anything older than the floor, and the newest behind the cursor where nothing is known
     /// yet of the source's clock.
-    pub(crate) fn query(&self, position: Position, clock: &SourceClock, now: Moment) -> Query {
-        let quiet = clock.now(now).map(|time| time.earlier(QUIET));
+    pub(crate) fn query(&self, position: Position, clock: &SourceClock, quarantine: &Quarantine, now: Moment) -> Query {
+        let time = clock.now(now);
+        let quiet = time.map(|time| time.earlier(QUIET));
         let below = self.newest.map(|newest| newest.earlier(BELOW_NEWEST));
         let from = below.max(quiet).unwrap_or(position.cursor).max(position.floor).floor_to_second();
-        Query { window: Window { from, to: None }, created: None, skip: 0, top: self.top }
+        // Neither from before what cannot be read, nor up to what cannot be read and is dated ahead.
+        let open = quarantine.around(Window { from, to: None });
+        let is_ahead = |window: &&Window| time.is_some_and(|time| time < window.from);
+        let window = open.iter().rev().find(|window| !is_ahead(window)).or(open.last()).copied();
+        Query { window: window.unwrap_or(Window { from, to: None }), created: None, skip: 0, top: self.top }
     }
 
     /// Takes note of the newest row of an answer.
     pub(crate) fn read(&mut self, page: &Page) {
-        let newest = page.rows.iter().filter_map(Row::last_update).filter(|&time| !is_ahead(time, page.date)).max();
-        self.newest = self.newest.max(newest);
+        self.newest = self.newest.max(newest(page));
+        (self.read_before, self.read_at) = (self.read_at, page.date);
         self.fitting = self.fitting.saturating_add(1);
         if GROW_AFTER <= self.fitting {
             self.fitting = 0;
             self.top = (self.top * 2).min(self.top_max);
         }
+    }
+
+    /// The source's time of the answer before the last one.
+    pub(crate) const fn read_before(&self) -> Option<Timestamp> {
+        self.read_before
+    }
+
+    /// The newest row so far.
+    pub(crate) const fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
     /// Rows that are asked for.
@@ -78,6 +97,11 @@ impl Tail {
         self.top = smaller;
         shrunk
     }
+}
+
+/// The newest time on a page that is not ahead of its answer.
+pub(crate) fn newest(page: &Page) -> Option<Timestamp> {
+    page.rows.iter().filter_map(Row::last_update).filter(|&time| !is_ahead(time, page.date)).max()
 }
 
 fn is_ahead(time: Timestamp, date: Option<Timestamp>) -> bool {

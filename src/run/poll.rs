@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::metrics::wall_clock;
-use crate::core::poller::{Commit, Committed, Done, Reader, Todo};
+use crate::core::poller::{Brief, Commit, Committed, Done, PassKind, Reader, Todo};
+use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::quota::QuotaState;
+use crate::model::names::IncidentId;
 use crate::model::page::{FetchError, Page, Query};
 use crate::run::tenant::{Decisions, Tenant};
 use crate::store::Endpoint;
@@ -78,7 +80,9 @@ async fn step(tenant: &Tenant, reader: Reader) -> Result<(), StoreError> {
         Next::Commit(commit) => {
             let done = perform(tenant, commit).await?;
             let mut decisions = tenant.decisions();
+            let missed = decisions.poller.health().audit_missed();
             decisions.poller.committed(reader, &done, tenant.clock.now());
+            tell_of_missed(tenant, decisions.poller.health().audit_missed() - missed);
             show(tenant, &decisions);
             drop(decisions);
             tenant.wake(other(reader));
@@ -142,9 +146,10 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
         }
         Commit::Quarantine(quarantine) => {
             tenant.store.set_quarantine(&tenant.key, quarantine.clone()).await?;
+            tell_of_quarantine(tenant, &quarantine);
             Ok(Done::Quarantine(quarantine))
         }
-        Commit::Rows(_, page) => {
+        Commit::Rows(kind, page) => {
             let batch = PageBatch {
                 key: tenant.key.clone(),
                 tenant: tenant.name.clone(),
@@ -154,8 +159,68 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
             };
             let committed = tenant.store.commit_page(batch).await?;
             count(tenant, &committed);
+            look_at_lag(tenant, kind, &committed);
             Ok(Done::Rows(committed))
         }
+    }
+}
+
+/// What cannot be read is shouted about when it is found, and again when it can be.
+fn tell_of_quarantine(tenant: &Tenant, quarantine: &Quarantine) {
+    let before = tenant.decisions().poller.quarantine().clone();
+    for window in quarantine.windows().iter().filter(|window| !before.holds(window.from)) {
+        let Quarantined { from, to, why, .. } = window;
+        let (before, after) = (shown(window.before.as_ref()), shown(window.after.as_ref()));
+        tracing::error!(
+            tenant = %tenant.name, %from, %to, why, before, after,
+            "incidents changed in this window cannot be read; everything around them is, and they are tried again for ever"
+        );
+    }
+    for Quarantined { from, to, .. } in before.windows().iter().filter(|window| !quarantine.holds(window.from)) {
+        tracing::info!(tenant = %tenant.name, %from, %to, "a window that could not be read has been read");
+    }
+}
+
+fn shown(id: Option<&IncidentId>) -> &str {
+    id.map_or("none", IncidentId::as_str)
+}
+
+fn tell_of_missed(tenant: &Tenant, missed: u64) {
+    tenant.metrics.audit_missed(&tenant.name, missed);
+    if missed != 0 {
+        tracing::warn!(
+            tenant = %tenant.name, missed,
+            "the audit found what the sweeps had not: rows later than poll.overlap, or changed without a new lastUpdateTime; \
+             they are delivered"
+        );
+    }
+}
+
+/// The assumption that everything rests on is measured: how late rows become visible.
+fn look_at_lag(tenant: &Tenant, kind: PassKind, committed: &Committed) {
+    let (decisions, now) = (tenant.decisions(), tenant.clock.now());
+    let lag = |event: &Brief| decisions.poller.visibility_lag(kind, event.unseen_time?, now);
+    let lags: Vec<_> = committed.events.iter().filter_map(lag).collect();
+    drop(decisions);
+    for lag in &lags {
+        tenant.metrics.visible_after(&tenant.name, pass_name(kind), *lag);
+    }
+    let Some(latest) = lags.into_iter().max() else { return };
+    if tenant.overlap() / 2 < latest && tenant.says_it_is_late(now) {
+        tracing::warn!(
+            tenant = %tenant.name, pass = pass_name(kind), lag_seconds = latest.as_secs(),
+            "incidents become visible late: poll.overlap ({} s) should be well above this", tenant.overlap().as_secs()
+        );
+    }
+}
+
+const fn pass_name(kind: PassKind) -> &'static str {
+    match kind {
+        PassKind::Tail => "tail",
+        PassKind::Sweep => "sweep",
+        PassKind::CatchUp => "catch_up",
+        PassKind::Audit => "audit",
+        PassKind::Retry => "retry",
     }
 }
 
@@ -185,6 +250,9 @@ fn show(tenant: &Tenant, decisions: &Decisions) {
         status.last_complete_sweep = health.swept().map(|time| time.to_string());
         status.lag_seconds = health.swept().zip(server_time).map(|(swept, now)| now.since(swept).as_secs_f64());
         status.catching_up = health.catching_up().map(|(from, to)| (from.to_string(), to.to_string()));
+        status.quarantined = poller.quarantine().windows().len();
+        status.audits = health.audits();
+        status.audit_missed = health.audit_missed();
         status.error = error.map(ToString::to_string);
         status.refused = matches!(error, Some(FetchError::Refused { .. }));
         status.failures = failing.iter().map(|share| share.failures).max().unwrap_or_default();

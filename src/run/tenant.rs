@@ -1,6 +1,8 @@
 //! One tenant at work: its decisions behind a lock that is never held across a wait, its client, its quotas.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -15,11 +17,15 @@ use crate::core::poller::{self, Audit, Known, Poller, Reader};
 use crate::core::quota::{Limits, Quota};
 use crate::identity;
 use crate::identity::token::Tokens;
+use crate::model::moment::Moment;
 use crate::model::names::{TenantKey, TenantName};
 use crate::run::clock::Clock;
 use crate::store::error::StoreError;
 use crate::store::{Endpoint, Store};
 use crate::transport::http::{self, HttpError, Options};
+
+/// How often it is said that incidents become visible late.
+const LATE_EVERY: Duration = Duration::from_secs(600);
 
 /// One tenant at work.
 pub(crate) struct Tenant {
@@ -34,6 +40,8 @@ pub(crate) struct Tenant {
     decisions: Mutex<Decisions>,
     woken: [Notify; 2],
     settings: poller::Settings,
+    /// When it was last said that incidents become visible late, in nanoseconds of our clock; 0 for never.
+    said_late_at: AtomicU64,
 }
 
 /// What is decided together: both readers share a source's clock, a position and a quota.
@@ -76,6 +84,7 @@ impl Tenant {
             decisions: Mutex::new(decisions),
             woken: [Notify::new(), Notify::new()],
             settings,
+            said_late_at: AtomicU64::new(0),
         })
     }
 
@@ -90,6 +99,18 @@ impl Tenant {
         let known = known(&self.store, &self.key)?;
         self.decisions().poller = Poller::new(self.settings.clone(), known, seed(&self.name), self.clock.now());
         Ok(())
+    }
+
+    /// The assumption that everything rests on.
+    pub(crate) const fn overlap(&self) -> Duration {
+        self.settings.overlap
+    }
+
+    /// Whether to say that incidents become visible late: once in ten minutes.
+    pub(crate) fn says_it_is_late(&self, now: Moment) -> bool {
+        let before = self.said_late_at.load(Ordering::Relaxed);
+        let due = before == 0 || LATE_EVERY <= now.since(Moment::from_nanos(before));
+        due && self.said_late_at.compare_exchange(before, now.nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Something has changed that the other reader may be waiting for.

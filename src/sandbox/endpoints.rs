@@ -292,6 +292,9 @@ impl Visit {
                 false => asked.page_of(world.visible(self.now.earlier(lag)).cloned().collect(), top_default),
             }
         };
+        if rows.iter().any(|row| self.settings.poison.contains(&row.number.0)) {
+            return self.error(500, "InternalServerError", "An error occurred while processing.");
+        }
         let size = rows.iter().map(|row| row.json.len() + 1).sum::<usize>();
         let mut body = Vec::with_capacity(size + 128);
         body.extend_from_slice(format!(r#"{{"@odata.context":"{CONTEXT}","value":["#).as_bytes());

@@ -1,5 +1,6 @@
 //! What the sandbox's API is like: identity, clock, quotas, encodings, limits. Only data; may be changed while it runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::sandbox::names;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub top_default: u64,
     /// What the list takes.
     pub taste: Taste,
+    /// A page that holds one of these incidents, by number, is answered with 500, whatever else is on it.
+    pub poison: BTreeSet<u64>,
     /// How bodies are packed.
     pub coding: Coding,
     /// The quotas.
@@ -117,6 +120,7 @@ impl Default for Settings {
             order: Order::default(),
             top_default: 100,
             taste: Taste { top_max: 100, skip_max: None, refuses_lt: false, plus_is_space: true },
+            poison: BTreeSet::new(),
             coding: Coding::default(),
             quotas: Quotas::default(),
         }

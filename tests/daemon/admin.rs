@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{BOUND, Daemon, Place, QUICK, lively, wait_for, web};
 
-/// Of `interface.md`. `audit_missed_total` and `quarantined` come with what they count.
-const METRICS: [&str; 12] = [
+/// Of the names that dashboards rely on.
+const METRICS: [&str; 15] = [
     "xdrelay_source_lag_seconds{tenant=\"contoso\"}",
     "xdrelay_freshness_seconds_bucket{",
     "xdrelay_delivery_seconds_bucket{",
@@ -17,6 +17,9 @@ const METRICS: [&str; 12] = [
     "xdrelay_outbox_oldest_seconds{sink=\"file\"}",
     "xdrelay_api_calls_total{tenant=\"contoso\",endpoint=\"list\",outcome=\"ok\"}",
     "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"list\",window=\"hour\"}",
+    "xdrelay_audit_missed_total{tenant=\"contoso\"} 0",
+    "xdrelay_quarantined{tenant=\"contoso\"} 0",
+    "# TYPE xdrelay_visibility_lag_seconds histogram",
     "xdrelay_clock_skew_seconds{tenant=\"contoso\"}",
     "xdrelay_token_expires_seconds{tenant=\"contoso\"}",
 ];

@@ -9,4 +9,5 @@ mod neighbours;
 mod outage;
 #[path = "../receivers/rsyslog.rs"]
 mod rsyslog;
+mod second_look;
 mod secrets;

@@ -1,0 +1,300 @@
+//! What the second reader does in turn: sweeps and the windows of a long way back whenever they are due, and in between audits
+//! and the retries of what is in quarantine. Decides which comes next; how each is read and concluded is decided there.
+
+use std::time::Duration;
+
+use crate::core::audit::{self, Audits};
+use crate::core::poller::{Commit, Committed, PassKind, Position, Settings};
+use crate::core::quarantine::Quarantine;
+use crate::core::quota::{Lane, Quota};
+use crate::core::reading::{Reading, Step};
+use crate::core::retries::{self, Retries};
+use crate::core::source_clock::SourceClock;
+use crate::core::sweep::{self, Abilities, Sweeps};
+use crate::model::moment::Moment;
+use crate::model::page::{FetchError, Page, Query};
+use crate::model::timestamp::Timestamp;
+
+/// Pause after a reading that proved nothing.
+const BROKEN_PAUSE: Duration = Duration::from_secs(10);
+/// How often to look again whether there is something to do.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the second reader is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Completeness {
+    pub(crate) sweeps: Sweeps,
+    audits: Audits,
+    retries: Retries,
+    abilities: Abilities,
+    turn: Turn,
+}
+
+/// What the call or commit under way is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The source's time.
+    Time,
+    Sweep,
+    Audit,
+    Retry,
+}
+
+/// What is known around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) position: Position,
+    pub(crate) settings: &'a Settings,
+    pub(crate) clock: &'a SourceClock,
+    pub(crate) quarantine: &'a Quarantine,
+    pub(crate) now: Moment,
+}
+
+/// What it wants next.
+#[derive(Debug, Clone)]
+pub(crate) enum Wanted {
+    /// Nothing before then.
+    Wait(Moment),
+    /// The source's time, from any call.
+    Time,
+    /// This call.
+    Call(Query, Lane),
+    /// Make this durable.
+    Commit(Commit),
+}
+
+/// What came of something, for whoever keeps the books.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct News {
+    /// To be made durable.
+    pub(crate) commit: Option<Commit>,
+    /// A reading that proved nothing, and why.
+    pub(crate) broken: Option<String>,
+    /// Rows that an audit found and a sweep should have.
+    pub(crate) missed: u64,
+}
+
+impl Completeness {
+    pub(crate) fn new(now: Moment) -> Self {
+        Self {
+            sweeps: Sweeps::new(now),
+            audits: Audits::new(now),
+            retries: Retries::new(now),
+            abilities: Abilities::default(),
+            turn: Turn::Time,
+        }
+    }
+
+    /// What to do next. `is_failing`: the last call of this reader failed.
+    pub(crate) fn wanted(&mut self, scene: Scene<'_>, is_failing: bool, is_dateless: bool, quota: &Quota) -> Wanted {
+        let Scene { now, clock, .. } = scene;
+        if self.sweeps.due() <= now {
+            if self.sweeps.run().is_none() {
+                if clock.agreed().is_none() && !clock.is_suspect() && !is_dateless {
+                    // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for.
+                    // One answer may lie.
+                    self.turn = Turn::Time;
+                    return Wanted::Time;
+                }
+                let around = (scene.quarantine, self.abilities.refusals(now));
+                self.sweeps.begin(scene.position, scene.settings, clock, around, now);
+            }
+            self.turn = Turn::Sweep;
+            return self.go_on(scene);
+        }
+        // Where the source cannot be reached, nobody looks for what was missed.
+        let sweep_fails = is_failing && matches!(self.turn, Turn::Time | Turn::Sweep);
+        if sweep_fails || self.sweeps.run().is_some() || scene.position.swept.is_none() {
+            return Wanted::Wait(self.sweeps.due());
+        }
+        self.spare_time(scene, quota)
+    }
+
+    fn spare_time(&mut self, scene: Scene<'_>, quota: &Quota) -> Wanted {
+        let Scene { position, settings, clock, quarantine, now } = scene;
+        let free = quota.ready_at(Lane::Audit, now);
+        let retry = self.retries.due(quarantine).map(|due| due.max(free));
+        let time = clock.agreed();
+        let audit = time.and_then(|time| self.audits.due(position, settings, time, now)).map(|due| due.max(free));
+        if retry.is_some_and(|due| due <= now) {
+            self.turn = Turn::Retry;
+            return self.go_on(scene);
+        }
+        if let Some(time) = time.filter(|_| audit.is_some_and(|due| due <= now)) {
+            let around = (quarantine, self.abilities.refusals(now));
+            self.turn = Turn::Audit;
+            if self.audits.reading(position, settings, time, around).is_none() {
+                return Wanted::Commit(Commit::Position(Audits::nothing_to_do(position, time)));
+            }
+            return self.go_on(scene);
+        }
+        let wait = retry.into_iter().chain(audit).chain([self.sweeps.due(), now + LOOK_AGAIN]).min();
+        Wanted::Wait(wait.unwrap_or(now + LOOK_AGAIN))
+    }
+
+    /// The next call of the reading whose turn it is, or what has to be durable first.
+    fn go_on(&mut self, scene: Scene<'_>) -> Wanted {
+        let (lane, now) = (self.lane(), scene.now);
+        let Some(reading) = self.reading(scene) else { return Wanted::Wait(now + BROKEN_PAUSE) };
+        match reading.step() {
+            Step::Read(query) => return Wanted::Call(query, lane),
+            Step::Quarantine(window) if self.turn != Turn::Retry => match scene.quarantine.with(window) {
+                Some(quarantine) => return Wanted::Commit(Commit::Quarantine(quarantine)),
+                None => {
+                    if let Some(reading) = self.reading_mut() {
+                        reading.quarantine_is_full();
+                    }
+                }
+            },
+            Step::Quarantine(_) | Step::Complete | Step::Broken(_) => {}
+        }
+        match self.conclude(scene).commit {
+            Some(commit) => Wanted::Commit(commit),
+            None => Wanted::Wait(now),
+        }
+    }
+
+    /// What pages are read for at the moment.
+    pub(crate) fn kind(&self) -> PassKind {
+        match self.turn {
+            Turn::Sweep if self.sweeps.run().is_some_and(|run| run.end.is_some()) => PassKind::CatchUp,
+            Turn::Time | Turn::Sweep => PassKind::Sweep,
+            Turn::Audit => PassKind::Audit,
+            Turn::Retry => PassKind::Retry,
+        }
+    }
+
+    /// The call was answered. False where nobody wants the rows.
+    pub(crate) fn read(&mut self, page: &Page, now: Moment) -> bool {
+        match self.turn {
+            Turn::Time => return false,
+            Turn::Sweep => {
+                let Some(run) = self.sweeps.run_mut() else { return false };
+                run.read(page, now);
+            }
+            Turn::Audit => {
+                let Some(run) = self.audits.run_mut() else { return false };
+                run.read(page, now);
+            }
+            Turn::Retry => self.retries.read(&page.rows, now),
+        }
+        true
+    }
+
+    /// The call failed. Returns whether there is another one to make at once.
+    pub(crate) fn failed(&mut self, error: &FetchError, others: Option<Moment>, now: Moment) -> bool {
+        let at_once = match self.turn {
+            Turn::Time => false,
+            Turn::Sweep | Turn::Audit => self.reading_mut().is_some_and(|reading| reading.failed(error, others, now)),
+            Turn::Retry => self.retries.failed(error, others, now),
+        };
+        if let Some(refusals) = self.reading_mut().map(|reading| reading.refusals()) {
+            let before = self.abilities.refusals(now);
+            self.abilities.learn(refusals, now);
+            if self.turn == Turn::Sweep && refusals.bounds && !before.bounds {
+                // The next one does without them.
+                self.sweeps.abandon();
+            }
+        }
+        at_once
+    }
+
+    /// Nothing more of what it is about before then.
+    pub(crate) const fn due_at(&mut self, due: Moment) {
+        match self.turn {
+            Turn::Time | Turn::Sweep => self.sweeps.due_at(due),
+            Turn::Audit => self.audits.not_before(due),
+            Turn::Retry => self.retries.due_at(due),
+        }
+    }
+
+    /// The rows of a page are durable; that may have been the last page.
+    pub(crate) fn committed(&mut self, outcome: &Committed, scene: Scene<'_>) -> News {
+        let mut missed = 0;
+        match self.turn {
+            Turn::Sweep => {
+                if let Some(run) = self.sweeps.run_mut() {
+                    run.committed(outcome.oldest_unseen);
+                }
+            }
+            Turn::Audit => {
+                if let Some(run) = self.audits.run_mut() {
+                    missed = outcome.events.iter().filter(|event| run.was_due(event.last_update)).count() as u64;
+                }
+            }
+            Turn::Time | Turn::Retry => {}
+        }
+        News { missed, ..self.conclude(scene) }
+    }
+
+    /// The quarantine is durable.
+    pub(crate) fn quarantined(&mut self, scene: Scene<'_>) -> News {
+        if let Some(reading) = self.reading_mut() {
+            reading.went_around();
+        }
+        self.conclude(scene)
+    }
+
+    /// What follows where a reading has come to its end; nothing where it has not.
+    fn conclude(&mut self, scene: Scene<'_>) -> News {
+        let Scene { position, settings, clock, quarantine, now } = scene;
+        let around = (quarantine, self.abilities.refusals(now));
+        let commit = |commit| News { commit: Some(commit), ..News::default() };
+        let broken = |why| News { broken: Some(why), ..News::default() };
+        match self.turn {
+            Turn::Time => News::default(),
+            Turn::Sweep => match self.sweeps.finish(position, settings, clock, quarantine, now) {
+                None => News::default(),
+                Some(sweep::Outcome::Complete(next)) => commit(Commit::Position(next)),
+                Some(sweep::Outcome::Broken(why)) => {
+                    self.sweeps.due_at(self.sweeps.due().max(now + BROKEN_PAUSE));
+                    broken(why)
+                }
+            },
+            Turn::Audit => match self.audits.finish(position, settings, around, now) {
+                None | Some(audit::Outcome::Goes) => News::default(),
+                Some(audit::Outcome::Complete(next)) => commit(Commit::Position(next)),
+                Some(audit::Outcome::Broken(why)) => broken(why),
+            },
+            Turn::Retry => match self.retries.finish(quarantine, settings, now) {
+                None | Some(retries::Outcome::Same) => News::default(),
+                Some(retries::Outcome::Healed(quarantine)) => commit(Commit::Quarantine(quarantine)),
+            },
+        }
+    }
+
+    fn lane(&self) -> Lane {
+        match self.kind() {
+            PassKind::Tail => Lane::Tail,
+            PassKind::Sweep => Lane::Sweep,
+            PassKind::CatchUp => Lane::CatchUp,
+            PassKind::Audit | PassKind::Retry => Lane::Audit,
+        }
+    }
+
+    fn reading(&mut self, scene: Scene<'_>) -> Option<&Reading> {
+        match self.turn {
+            Turn::Time => None,
+            Turn::Sweep => self.sweeps.run().map(|run| &run.reading),
+            Turn::Audit => self.audits.run_mut().map(|run| &run.reading),
+            Turn::Retry => {
+                let refusals = self.abilities.refusals(scene.now);
+                self.retries.reading(scene.quarantine, scene.settings.page_size, refusals)
+            }
+        }
+    }
+
+    /// The reading of a sweep or an audit.
+    fn reading_mut(&mut self) -> Option<&mut Reading> {
+        match self.turn {
+            Turn::Sweep => self.sweeps.run_mut().map(|run| &mut run.reading),
+            Turn::Audit => self.audits.run_mut().map(|run| &mut run.reading),
+            Turn::Time | Turn::Retry => None,
+        }
+    }
+
+    /// From where to where a long way back is being read, while a window of it is.
+    pub(crate) fn way_back(&self, scene: Scene<'_>) -> Option<(Timestamp, Timestamp)> {
+        self.sweeps.way_back(scene.position, scene.settings, scene.clock)
+    }
+}

@@ -1,0 +1,375 @@
+//! One window read in full: in one piece where its pages join, else cut in two by time until each piece can be read, and
+//! around what cannot. Knows nothing of cursors; concludes completeness and nothing else.
+//!
+//! A piece is cut where its pages do not join, where the server does not skip so far, and where a page fails for good while
+//! others work: first by `lastUpdateTime` in whole seconds, within one second by `createdTime`. What is left of a page that
+//! fails is one second: its rows are taken around those that fail, and the second goes to quarantine.
+
+use std::time::Duration;
+
+use crate::core::cell::Cell;
+use crate::core::pass::{self, Pass, ROWS_MIN};
+use crate::core::planted::{self, Mistake};
+use crate::core::quarantine::Quarantined;
+use crate::core::scan::Scan;
+use crate::model::incident::Row;
+use crate::model::moment::Moment;
+use crate::model::page::{FetchError, Query, Window};
+use crate::model::timestamp::Timestamp;
+
+/// Failures of one query before it matters whether others work.
+const FAILURES_MAX: u32 = 3;
+/// The same once a page was found to fail for good: that its pieces fail too is no surprise.
+const FAILURES_MAX_SUSPECTED: u32 = 2;
+/// For so long an answer proves that the source works, once a page was found to fail for good.
+const PROOF_LASTS: Duration = Duration::from_secs(30);
+/// Pieces of one reading at a time.
+const PIECES_MAX: usize = 256;
+/// How often a piece that can be cut no further is read again before it goes to quarantine.
+const AGAIN_MAX: u32 = 5;
+
+/// What asks nothing of anybody: no incident was changed in 1970. It is answered where the source works at all.
+pub const PROBE: Query = Query {
+    window: Window { from: Timestamp::from_seconds(0), to: Some(Timestamp::from_seconds(1)) },
+    created: None,
+    skip: 0,
+    top: 1,
+};
+
+/// What the server was found not to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Refusals {
+    /// It refuses `lt`: nothing can be cut.
+    pub bounds: bool,
+    /// It refuses bounds on `createdTime`.
+    pub created: bool,
+    /// It refuses to skip so many rows.
+    pub skip: Option<u32>,
+}
+
+/// A reading under way.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    mode: Mode,
+    /// The piece that is being read.
+    piece: Piece,
+    /// Those that are left, the next one last.
+    left: Vec<Piece>,
+    refusals: Refusals,
+    top: u32,
+    /// The source's time when it began: where an open window is cut first.
+    horizon: Timestamp,
+    failures: u32,
+    failing_since: Option<Moment>,
+    answered_at: Option<Moment>,
+    /// A page was found to fail for good.
+    is_poisoned: bool,
+    pages: u32,
+    rows: u32,
+    why: String,
+}
+
+/// A piece of the window, and how often it was read in vain.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    cell: Cell,
+    again: u32,
+}
+
+/// What is done about the piece.
+#[derive(Debug, Clone)]
+enum Mode {
+    /// It is read page by page.
+    Pages(Pass),
+    /// It is read around what fails.
+    Rows(Scan),
+    /// A call that harms nobody shows whether the source works; then on with what was before.
+    Probing(Box<Self>),
+    /// It cannot be read: once that is durable, the reading goes around it.
+    Unreadable(Box<Quarantined>),
+    /// Nothing is left.
+    Complete,
+    /// Nothing may be concluded.
+    Broken,
+}
+
+/// What a reading needs next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// This call.
+    Read(Query),
+    /// This window durably in quarantine; then [`Reading::went_around`].
+    Quarantine(Quarantined),
+    /// Nothing: the whole window was read, but for what is in quarantine.
+    Complete,
+    /// Nothing: it cannot be read this way, so nothing may be concluded. The cause is for people.
+    Broken(String),
+}
+
+impl Reading {
+    /// A reading of these windows, oldest first, with `top` rows a page, that begins at the source's time `horizon`.
+    pub fn new(windows: &[Window], top: u32, refusals: Refusals, horizon: Timestamp) -> Self {
+        let piece = |&window: &Window| Piece { cell: Cell::of(window), again: 0 };
+        let nowhere = Window { from: horizon, to: Some(horizon) };
+        let mut reading = Self {
+            mode: Mode::Complete,
+            piece: piece(&nowhere),
+            left: windows.iter().rev().map(piece).collect(),
+            refusals,
+            top,
+            horizon,
+            failures: 0,
+            failing_since: None,
+            answered_at: None,
+            is_poisoned: false,
+            pages: 0,
+            rows: 0,
+            why: String::new(),
+        };
+        reading.next_piece();
+        reading
+    }
+
+    /// What is needed next.
+    pub fn step(&self) -> Step {
+        match &self.mode {
+            Mode::Pages(pass) => match pass.step() {
+                pass::Step::Read(query) => Step::Read(query),
+                // `read` leaves no pass at its end.
+                pass::Step::Complete | pass::Step::Broken => Step::Broken(self.why.clone()),
+            },
+            Mode::Rows(scan) => Step::Read(scan.query()),
+            Mode::Probing(_) => Step::Read(PROBE),
+            Mode::Unreadable(quarantined) => Step::Quarantine((**quarantined).clone()),
+            Mode::Complete => Step::Complete,
+            Mode::Broken => Step::Broken(self.why.clone()),
+        }
+    }
+
+    /// The call that [`step`](Self::step) asked for was answered with these rows.
+    pub fn read(&mut self, rows: &[Row], now: Moment) {
+        self.pages += 1;
+        self.answered_at = Some(now);
+        (self.failures, self.failing_since) = (0, None);
+        match &mut self.mode {
+            Mode::Pages(pass) => {
+                self.rows = self.rows.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+                pass.read(rows);
+                match pass.step() {
+                    pass::Step::Complete => self.next_piece(),
+                    pass::Step::Broken => self.cut("rows moved between the pages, so the reading proves nothing"),
+                    pass::Step::Read(query) if self.refusals.skip.is_some_and(|most| most <= query.skip) => {
+                        self.cut("the API does not skip as many rows as there are");
+                    }
+                    pass::Step::Read(_) => {}
+                }
+            }
+            Mode::Rows(scan) => {
+                scan.read(rows);
+                self.end_of_scan();
+            }
+            Mode::Probing(before) => {
+                // The source works, so it is the page.
+                self.mode = (**before).clone();
+                self.go_around();
+            }
+            Mode::Unreadable(_) | Mode::Complete | Mode::Broken => {}
+        }
+    }
+
+    /// The call failed. `others` is when another call of this tenant was answered last.
+    ///
+    /// Returns whether there is another call to make at once.
+    pub fn failed(&mut self, error: &FetchError, others: Option<Moment>, now: Moment) -> bool {
+        self.why = error.to_string();
+        match error {
+            FetchError::TooLarge { .. } => self.too_large(),
+            FetchError::Rejected { .. } => self.rejected(),
+            FetchError::Unavailable { .. } | FetchError::Garbled { .. } => self.cannot_be_read(others, now),
+            FetchError::Throttled { .. }
+            | FetchError::Unauthorized { .. }
+            | FetchError::Refused { .. }
+            | FetchError::NotFound => false,
+        }
+    }
+
+    /// What [`Step::Quarantine`] named is durable in quarantine.
+    pub fn went_around(&mut self) {
+        self.next_piece();
+    }
+
+    /// There is no room in quarantine for what [`Step::Quarantine`] named.
+    pub fn quarantine_is_full(&mut self) {
+        self.give_up(&format!("more windows cannot be read than fit into quarantine, the last because {}", self.why));
+    }
+
+    /// What the server was found not to do.
+    pub const fn refusals(&self) -> Refusals {
+        self.refusals
+    }
+
+    /// Pages read so far.
+    pub const fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Rows read so far, those that two pages share counted twice.
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    fn next_piece(&mut self) {
+        (self.failures, self.failing_since) = (0, None);
+        match self.left.pop() {
+            Some(piece) => self.begin(piece),
+            None => self.mode = Mode::Complete,
+        }
+    }
+
+    fn begin(&mut self, piece: Piece) {
+        self.piece = piece;
+        self.mode = Mode::Pages(Pass::new(piece.cell, self.top));
+    }
+
+    /// Two pieces instead of one, or the same once more where there are no two.
+    fn cut(&mut self, why: &str) {
+        let Mode::Pages(pass) = &self.mode else { return };
+        if self.refusals.bounds {
+            return self.give_up(why);
+        }
+        let Piece { cell, again } = self.piece;
+        let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
+        match cell.halves(pass.times(), self.horizon).or_else(by_creation) {
+            Some(halves) => self.begin_with(halves),
+            None if again < AGAIN_MAX => self.begin(Piece { cell, again: again + 1 }),
+            None => self.is_unreadable(why.to_owned()),
+        }
+    }
+
+    fn begin_with(&mut self, (older, newer): (Cell, Cell)) {
+        if PIECES_MAX <= self.left.len() {
+            return self.give_up("it falls into too many pieces");
+        }
+        self.left.push(Piece { cell: newer, again: 0 });
+        self.begin(Piece { cell: older, again: 0 });
+    }
+
+    fn give_up(&mut self, why: &str) {
+        self.why = why.to_owned();
+        self.mode = Mode::Broken;
+    }
+
+    fn is_unreadable(&mut self, why: String) {
+        let quarantined = Quarantined::new(self.piece.cell.bounds(), self.horizon, &why);
+        self.why = why;
+        self.mode = Mode::Unreadable(Box::new(quarantined));
+    }
+
+    fn too_large(&mut self) -> bool {
+        match &mut self.mode {
+            Mode::Pages(pass) => {
+                let shrunk = pass.shrink();
+                if shrunk {
+                    self.top = (self.top / 2).max(ROWS_MIN);
+                }
+                shrunk || self.go_around()
+            }
+            Mode::Rows(_) => self.go_around(),
+            Mode::Probing(_) | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
+        }
+    }
+
+    /// 400. What is refused is told from what was asked: the rows to skip, the time of creation, an upper bound.
+    fn rejected(&mut self) -> bool {
+        let skip = match &self.mode {
+            Mode::Pages(pass) => pass.skip(),
+            Mode::Rows(scan) => scan.query().skip,
+            Mode::Probing(_) => 0,
+            Mode::Unreadable(_) | Mode::Complete | Mode::Broken => return false,
+        };
+        if 0 < skip {
+            self.refusals.skip = Some(self.refusals.skip.map_or(skip, |least| least.min(skip)));
+            if let Mode::Rows(scan) = &mut self.mode {
+                scan.end();
+                self.end_of_scan();
+            } else {
+                self.cut("the API does not skip as many rows as there are");
+            }
+            return true;
+        }
+        let is_bounded = matches!(self.mode, Mode::Probing(_)) || self.piece.cell.window.to.is_some();
+        self.failures += 1;
+        if !is_bounded || self.failures < FAILURES_MAX_SUSPECTED {
+            return is_bounded;
+        }
+        if self.piece.cell.created.is_some() {
+            self.refusals.created = true;
+            self.is_unreadable(self.why.clone());
+        } else {
+            self.refusals.bounds = true;
+            self.mode = Mode::Broken;
+        }
+        true
+    }
+
+    /// A page that fails while others work is the page's fault; where none works, it is the source's, and one waits.
+    fn cannot_be_read(&mut self, others: Option<Moment>, now: Moment) -> bool {
+        if let Mode::Probing(before) = &mut self.mode {
+            self.mode = (**before).clone();
+            (self.failures, self.failing_since) = (0, None);
+            return false;
+        }
+        self.failures += 1;
+        let since = *self.failing_since.get_or_insert(now);
+        let most = if self.is_poisoned { FAILURES_MAX_SUSPECTED } else { FAILURES_MAX };
+        if self.failures < most || self.refusals.bounds {
+            return false;
+        }
+        let answered_at = self.answered_at.max(others);
+        let lately = answered_at.is_some_and(|at| now.since(at) < PROOF_LASTS);
+        if answered_at.is_some_and(|at| since < at) || (self.is_poisoned && lately) {
+            return self.go_around();
+        }
+        let before = std::mem::replace(&mut self.mode, Mode::Complete);
+        self.mode = Mode::Probing(Box::new(before));
+        true
+    }
+
+    /// The page fails for good: cut it, and in the end read around what fails.
+    fn go_around(&mut self) -> bool {
+        self.is_poisoned = true;
+        (self.failures, self.failing_since) = (0, None);
+        match &mut self.mode {
+            Mode::Pages(_) if self.refusals.bounds => return false,
+            Mode::Pages(_) if planted::is(Mistake::PoisonIsDropped) => self.next_piece(),
+            Mode::Pages(pass) => {
+                // What fails comes behind the last row that could be read; where there is none, it is cut in the middle.
+                let last = pass.times().last().copied();
+                match self.piece.cell.halves(last.as_slice(), self.horizon) {
+                    Some(halves) => self.begin_with(halves),
+                    None => self.mode = Mode::Rows(Scan::new(self.piece.cell, self.top)),
+                }
+            }
+            Mode::Rows(scan) => {
+                scan.failed();
+                self.end_of_scan();
+            }
+            Mode::Probing(_) | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => return false,
+        }
+        true
+    }
+
+    fn end_of_scan(&mut self) {
+        let Mode::Rows(scan) = &self.mode else { return };
+        if !scan.is_over() {
+            return;
+        }
+        let Piece { cell, again } = self.piece;
+        if scan.has_no_hole() && again < AGAIN_MAX {
+            return self.begin(Piece { cell, again: again + 1 });
+        }
+        let (before, after) = scan.neighbours();
+        let quarantined = Quarantined::new(cell.bounds(), self.horizon, &self.why);
+        self.mode = Mode::Unreadable(Box::new(Quarantined { before, after, ..quarantined }));
+    }
+}

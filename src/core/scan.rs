@@ -1,0 +1,150 @@
+//! One second that cannot be read in one piece, row by row around what fails. Takes what there is and proves nothing: the second
+//! goes to quarantine all the same.
+
+use crate::core::cell::Cell;
+use crate::core::seen;
+use crate::model::incident::Row;
+use crate::model::names::IncidentId;
+use crate::model::page::Query;
+
+/// Calls of one scan at most.
+const CALLS_MAX: u32 = 200;
+/// Places that cannot be read before the rest counts as unreadable too.
+const HOLES_MAX: u32 = 4;
+
+/// A scan under way.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    cell: Cell,
+    skip: u32,
+    top: u32,
+    top_max: u32,
+    calls: u32,
+    holes: u32,
+    before: Option<IncidentId>,
+    after: Option<IncidentId>,
+    is_over: bool,
+}
+
+impl Scan {
+    /// A scan of `cell` that begins with `top` rows a call.
+    pub fn new(cell: Cell, top: u32) -> Self {
+        let top = top.max(1);
+        Self { cell, skip: 0, top, top_max: top, calls: 0, holes: 0, before: None, after: None, is_over: false }
+    }
+
+    /// The next call.
+    pub const fn query(&self) -> Query {
+        Query { window: self.cell.window, created: self.cell.created, skip: self.skip, top: self.top }
+    }
+
+    /// The call was answered with these rows.
+    pub fn read(&mut self, rows: &[Row]) {
+        self.called();
+        if self.holes == 0 {
+            self.before = rows.last().map(seen::id_of).or(self.before.take());
+        } else if self.after.is_none() {
+            self.after = rows.first().map(seen::id_of);
+        }
+        self.skip = self.skip.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        self.top = (self.top * 2).min(self.top_max);
+        self.is_over |= rows.is_empty();
+    }
+
+    /// The call fails for good: fewer rows, and where there are no fewer, go on behind the one that fails.
+    pub fn failed(&mut self) {
+        self.called();
+        if 1 < self.top {
+            self.top /= 2;
+            return;
+        }
+        self.holes += 1;
+        self.skip += 1;
+        self.is_over |= HOLES_MAX <= self.holes;
+    }
+
+    /// Nothing more can be asked.
+    pub const fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Whether nothing is left to ask.
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether every row could be read.
+    pub const fn has_no_hole(&self) -> bool {
+        self.holes == 0 && self.calls < CALLS_MAX
+    }
+
+    /// The incidents listed before and behind the first row that fails.
+    pub fn neighbours(&self) -> (Option<IncidentId>, Option<IncidentId>) {
+        (self.before.clone(), self.after.clone())
+    }
+
+    const fn called(&mut self) {
+        self.calls += 1;
+        if CALLS_MAX <= self.calls {
+            self.is_over = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::model::page::Window;
+    use crate::model::timestamp::Timestamp;
+
+    fn row(id: u32) -> Row {
+        let json = format!(r#"{{"incidentId":{id},"lastUpdateTime":"2026-01-01T00:00:00Z"}}"#);
+        Row::new(RawValue::from_string(json).expect("JSON"))
+    }
+
+    /// Scans rows 0 to `count`, of which some make every page fail that holds them; returns what was read.
+    fn check(count: u32, poison: &[u32]) -> (BTreeSet<String>, Scan) {
+        let window = Window { from: Timestamp::from_seconds(0), to: Some(Timestamp::from_seconds(1)) };
+        let mut scan = Scan::new(Cell::of(window), 100);
+        let mut read = BTreeSet::new();
+        while !scan.is_over() {
+            let query = scan.query();
+            let page = query.skip..(query.skip + query.top).min(count);
+            if poison.iter().any(|row| page.contains(row)) {
+                scan.failed();
+            } else {
+                let rows: Vec<_> = page.map(row).collect();
+                read.extend(rows.iter().map(|row| seen::id_of(row).to_string()));
+                scan.read(&rows);
+            }
+        }
+        (read, scan)
+    }
+
+    #[test]
+    fn every_row_but_those_that_fail_is_read() {
+        for (count, poison) in [(1, vec![0]), (250, vec![]), (250, vec![120]), (250, vec![0, 249]), (100, vec![40, 41])]
+        {
+            let (read, scan) = check(count, &poison);
+            assert_eq!(read.len(), count as usize - poison.len(), "{count} rows, {poison:?} fail");
+            assert_eq!(scan.has_no_hole(), poison.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_neighbours_of_the_first_that_fails_are_named() {
+        let (_, scan) = check(250, &[120, 130]);
+        let id = |id: u32| Some(IncidentId::new(id.to_string()));
+        assert_eq!(scan.neighbours(), (id(119), id(121)));
+    }
+
+    #[test]
+    fn a_second_that_fails_altogether_is_given_up() {
+        let (read, scan) = check(1000, &(0..1000).collect::<Vec<_>>());
+        assert!(read.is_empty() && !scan.has_no_hole() && scan.calls < 20, "{}", scan.calls);
+    }
+}
