@@ -22,7 +22,7 @@ pub struct Outcome {
 }
 
 /// Failures after which a campaign is given up.
-const FAILURES_MAX: usize = 20;
+const FAILURES_MAX: usize = 100;
 
 /// Runs these seeds.
 pub fn run(seeds: Range<u64>, mistake: &Mistake) -> Outcome {

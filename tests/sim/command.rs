@@ -16,7 +16,7 @@ const SEEDS_OF_MISTAKE: u64 = 400;
 /// Lines of a minimised trace that are printed.
 const LINES: usize = 60;
 
-const USAGE: &str = "usage: simulation [seeds] [--seeds N] [--from SEED] | mistakes [--seeds N] [--from SEED] [NAME] | seed SEED [LINES]";
+const USAGE: &str = "usage: simulation [seeds] [--seeds N] [--from SEED] | mistakes [--seeds N] [--from SEED] [NAME] | seed SEED [LINES] | trace SEED";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +51,7 @@ fn run(arguments: &[String]) -> Result<bool, String> {
         ["mistakes", name] => Ok(plant(from, seeds.unwrap_or(SEEDS_OF_MISTAKE), Some(name))),
         ["seed", seed] => show(seed, LINES),
         ["seed", seed, lines] => show(seed, lines.parse().map_err(|error| format!("{lines}: {error}"))?),
+        ["trace", seed] => trace(seed),
         [other, ..] => Err(format!("what is {other:?}?")),
     }
 }
@@ -98,14 +99,26 @@ fn show(seed: &str, lines: usize) -> Result<bool, String> {
     }
 }
 
+/// Runs one seed as it is and prints what it can of where it fails.
+fn trace(seed: &str) -> Result<bool, String> {
+    let seed = seed.parse().map_err(|error| format!("{seed}: {error}"))?;
+    match Simulation::of(seed, &Mistake::NONE).kept(100_000).run() {
+        Ok(report) => println!("{report}"),
+        Err(failure) => {
+            failure.lines.iter().for_each(|line| println!("{line}"));
+            println!("{}", failure.violation);
+        }
+    }
+    Ok(true)
+}
+
 fn minimise(seed: u64, mistake: &Mistake, lines: usize) {
     let plan = Plan::of(seed);
     println!("seed {seed} has: {}", plan.faults);
-    let Some((small, failure)) = shrink(&plan, mistake) else { return };
+    let Some((small, failure)) = shrink(&plan, mistake, lines) else { return };
     println!("what is needed of it: {}", small.faults);
     println!("{small:?}");
-    let skipped = failure.lines.len().saturating_sub(lines);
-    for line in failure.lines.iter().skip(skipped) {
+    for line in &failure.lines {
         println!("  {line}");
     }
     println!("seed {seed}, minimised: {}", failure.violation);

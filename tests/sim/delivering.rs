@@ -62,8 +62,9 @@ impl Simulation {
             Delivering::StartingOver if self.ledger.is_full => self.sink_starts_over(sink),
             Delivering::StartingOver => {
                 // The connection that there was is dropped; what it had in the air may come again.
+                self.sinks[sink].reset(now);
                 let unconfirmed = self.unconfirmed(sink, self.ledger.progress[sink]);
-                self.sinks[sink].reset(now, unconfirmed.into_iter());
+                self.sinks[sink].excuse_these(unconfirmed.into_iter());
                 let fresh = Delivery::start(&self.ledger, &mut self.sinks, sink, now, self.plan.seed);
                 *self.delivery(sink) = fresh;
             }

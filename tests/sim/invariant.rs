@@ -66,6 +66,8 @@ pub(crate) struct Memory {
     pub(crate) recorded: u64,
     /// The end of the outbox over time, since the process started.
     ends: std::collections::VecDeque<(u64, u64)>,
+    /// The database was lost: what is older than this may be unknown, where every sink has it.
+    pub(crate) forgotten_before: Timestamp,
     /// The cursor moved so often.
     pub(crate) moves: u64,
 }
@@ -136,6 +138,9 @@ impl Simulation {
             if !is_below || revision.beyond || self.ledger.quarantine.holds(revision.time) {
                 continue;
             }
+            if revision.time < self.memory.forgotten_before && self.is_everywhere(incident, revision) {
+                continue;
+            }
             if !self.ledger.knows(&incident.id, revision.time, &revision.row, self.is_exact(incident)) {
                 let what = format!(
                     "the cursor {} passed incident {} of {}, visible at {}",
@@ -148,6 +153,12 @@ impl Simulation {
             }
         }
         Ok(())
+    }
+
+    fn is_everywhere(&self, incident: &crate::world::Incident, revision: &crate::world::Revision) -> bool {
+        let key = self.ledger.key_of(&incident.id, &revision.row);
+        let has = |sink: usize| key.is_some_and(|key| self.sinks[sink].has(key) || self.may_refuse(sink, key));
+        (0..self.sinks.len()).all(has)
     }
 
     /// Whether the very content has to be known: a third one at one time may be kept waiting.

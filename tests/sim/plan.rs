@@ -245,6 +245,14 @@ impl Plan {
             self.settings.deep_audit.every = NEVER;
             self.faults = self.faults.without(Fault::QuietEdit).without(Fault::TooLateRow);
         }
+        if self.faults.has(Fault::LtRefused) {
+            // Without bounds nothing can be cut, so nothing can be gone around; docs/simulation.md says so.
+            self.faults = self.faults.without(Fault::Poison).without(Fault::PoisonForever);
+        }
+        if self.settings.interval.is_none() {
+            // The fastest tail and the fastest sweeps ask for more than the hour has.
+            self.settings.sweep_every = self.settings.sweep_every.max(Duration::from_secs(60));
+        }
         let faults = self.faults;
         let has = |fault| faults.has(fault);
         let source = &mut self.source;

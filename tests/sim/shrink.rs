@@ -5,8 +5,8 @@ use crate::mistakes::{Mistake, Planted};
 use crate::plan::{Plan, SECOND};
 use crate::simulation::{Failure, Simulation};
 
-/// The smallest plan that still fails, and how it fails, with its trace.
-pub fn shrink(plan: &Plan, mistake: &Mistake) -> Option<(Plan, Box<Failure>)> {
+/// The smallest plan that still fails, and how it fails, with the last lines of its trace.
+pub fn shrink(plan: &Plan, mistake: &Mistake, lines: usize) -> Option<(Plan, Box<Failure>)> {
     mistake.plant();
     let mut plan = plan.clone();
     let mut failure = fails(&plan, mistake.model)?;
@@ -31,7 +31,7 @@ pub fn shrink(plan: &Plan, mistake: &Mistake) -> Option<(Plan, Box<Failure>)> {
             break;
         }
     }
-    let failure = Simulation::new(plan.clone(), mistake.model).kept().run().err()?;
+    let failure = Simulation::new(plan.clone(), mistake.model).kept(lines).run().err()?;
     Some((plan, failure))
 }
 

@@ -24,6 +24,8 @@ const SETTLED_WITHIN: u64 = 4 * 3600 * SECOND;
 const QUIET: u64 = 150 * SECOND;
 /// Steps at one instant that are no livelock.
 const STEPS_AT_ONCE_MAX: u64 = 5000;
+/// Steps of one run that are no livelock.
+const STEPS_MAX: u64 = 600_000;
 /// A kill comes once in so many steps, and so much more often where something was just made durable or heard.
 const KILL_ONCE_IN: u64 = 4000;
 const SOONER: u64 = 25;
@@ -143,10 +145,10 @@ impl Simulation {
         Self::new(plan, mistake.model)
     }
 
-    /// Keeps the last lines of the trace, for reading.
+    /// Keeps so many lines of the trace, the last ones, for reading.
     #[must_use]
-    pub const fn kept(mut self) -> Self {
-        self.trace.is_kept = true;
+    pub const fn kept(mut self, lines: usize) -> Self {
+        self.trace.kept_max = lines;
         self
     }
 
@@ -160,7 +162,7 @@ impl Simulation {
         match result {
             Ok(()) => Ok(report),
             Err(violation) => {
-                let lines = self.trace.lines(usize::MAX).collect();
+                let lines = self.trace.lines().collect();
                 Err(Box::new(Failure { violation, report, lines }))
             }
         }
@@ -187,6 +189,9 @@ impl Simulation {
             at_once = if at <= self.now { at_once + 1 } else { 0 };
             if STEPS_AT_ONCE_MAX < at_once {
                 return self.broken(Invariant::I7, format!("{STEPS_AT_ONCE_MAX} steps and no time passes: {slot:?}"));
+            }
+            if STEPS_MAX < self.report.steps {
+                return self.broken(Invariant::I7, format!("{STEPS_MAX} steps and no end"));
             }
             self.now = self.now.max(at);
             self.step(slot)?;

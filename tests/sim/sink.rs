@@ -151,14 +151,13 @@ impl Sink {
         (result, takes)
     }
 
-    /// The connection breaks: what was on its way is lost but for a part. What arrived and was not confirmed may come again.
-    pub fn reset(&mut self, at: u64, unconfirmed: impl Iterator<Item = u32>) {
+    /// The connection breaks: what was on its way is lost but for a part.
+    pub fn reset(&mut self, at: u64) {
         self.advance(at);
         let kept = self.dice.place(self.stream.on_its_way.len() + 1);
         let last: Vec<_> = self.stream.on_its_way.drain(..).take(kept).filter(|flying| flying.has_left).collect();
         last.into_iter().for_each(|flying| self.arrive(&flying.entry));
         self.stream = Stream { is_broken: true, ..Stream::default() };
-        self.excuse_these(unconfirmed);
     }
 
     /// Our end is gone, and another takes its place.

@@ -11,9 +11,6 @@ use crate::model::timestamp::Timestamp;
 use crate::plan::SECOND;
 use crate::world::{BEGIN, World};
 
-/// Lines that are kept for reading.
-const LINES_MAX: usize = 400;
-
 /// One thing that happened.
 #[derive(Debug, Clone, Copy, Hash)]
 pub enum What {
@@ -52,8 +49,8 @@ pub enum What {
 pub struct Trace {
     hash: Mix,
     last: VecDeque<(u64, What)>,
-    /// Whether lines are kept.
-    pub is_kept: bool,
+    /// How many lines are kept for reading.
+    pub kept_max: usize,
 }
 
 impl Trace {
@@ -61,8 +58,8 @@ impl Trace {
     pub fn note(&mut self, at: u64, what: What) {
         at.hash(&mut self.hash);
         what.hash(&mut self.hash);
-        if self.is_kept {
-            if LINES_MAX <= self.last.len() {
+        if self.kept_max != 0 {
+            if self.kept_max <= self.last.len() {
                 self.last.pop_front();
             }
             self.last.push_back((at, what));
@@ -75,8 +72,8 @@ impl Trace {
     }
 
     /// The last lines, to read.
-    pub fn lines(&self, count: usize) -> impl Iterator<Item = String> {
-        self.last.iter().skip(self.last.len().saturating_sub(count)).map(|(at, what)| format!("{} {what}", Clock(*at)))
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.last.iter().map(|(at, what)| format!("{} {what}", Clock(*at)))
     }
 }
 

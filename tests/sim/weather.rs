@@ -12,6 +12,8 @@ use crate::world::{NEVER, World};
 
 /// Incidents that cannot be read at a time, at most.
 const POISONED_MAX: usize = 2;
+/// Long outages, long downtimes and sleeps of the machine in one run, at most each.
+const DISASTERS_MAX: u64 = 3;
 
 impl Simulation {
     /// The weather changes.
@@ -24,11 +26,19 @@ impl Simulation {
         if self.has(Fault::DiskFull) && self.weather_dice.permille(if self.ledger.is_full { 600 } else { 120 }) {
             self.disk_changes();
         }
-        if self.has(Fault::Suspend) && self.weather_dice.permille(20) && self.daemon.is_some() {
+        if self.has(Fault::Suspend)
+            && self.weather_dice.permille(20)
+            && self.counts.of(Fault::Suspend) < DISASTERS_MAX
+            && self.daemon.as_ref().is_some_and(|daemon| daemon.since <= self.now)
+        {
             self.suspend();
         }
         let away = if self.plan.focus == Focus::CatchUp { 60 } else { 15 };
-        if self.has(Fault::Downtime) && self.weather_dice.permille(away) && self.daemon.is_some() {
+        if self.has(Fault::Downtime)
+            && self.weather_dice.permille(away)
+            && self.counts.of(Fault::Downtime) < DISASTERS_MAX
+            && self.daemon.is_some()
+        {
             self.counts.add(Fault::Downtime);
             let down = self.weather_dice.pick(&[600, 3000, 6000, 20_000]) * SECOND;
             self.heal_at += down;
@@ -49,13 +59,18 @@ impl Simulation {
         if dice.permille(100) && self.plan.faults.has(Fault::StreamReset) && self.sinks[sink].plan().streams {
             self.counts.add(Fault::StreamReset);
             self.trace.note(now, What::Weather("stream is reset", sink as u64));
-            self.sinks[sink].reset(now, std::iter::empty());
+            self.sinks[sink].reset(now);
         }
     }
 
     fn weather_of_source(&mut self) {
         let (now, dice) = (self.now, &mut self.weather_dice);
-        if dice.permille(15) && self.plan.faults.has(Fault::Outage) && self.server.away_until < now {
+        let outages = self.counts.of(Fault::Outage);
+        if dice.permille(15)
+            && self.plan.faults.has(Fault::Outage)
+            && self.server.away_until < now
+            && outages < DISASTERS_MAX
+        {
             self.counts.add(Fault::Outage);
             let span = dice.pick(&[120, 1200, 4000]) * SECOND;
             self.server.away_until = now + span;
@@ -129,17 +144,18 @@ impl Simulation {
             self.counts.add(Fault::LostSuffix);
         }
         self.trace.note(now, What::Dies(lost));
+        for sink in self.sinks.iter_mut().filter(|sink| sink.plan().streams) {
+            sink.reset(now);
+        }
         let is_lost = self.dice.permille(250) && self.plan.faults.has(Fault::LostDatabase);
         if is_lost && self.ledger.checkpoint.is_some() {
             self.counts.add(Fault::LostDatabase);
             self.ledger.lose_database(self.planted, World::time(now));
             self.sinks.iter_mut().for_each(|sink| sink.excuse_all());
+            self.memory.forgotten_before = self.ledger.position.map(|position| position.cursor).unwrap_or_default();
             self.trace.note(now, What::Loses(self.ledger.position.map(|position| position.cursor)));
         }
         for sink in 0..self.sinks.len() {
-            if self.sinks[sink].plan().streams {
-                self.sinks[sink].reset(now, std::iter::empty());
-            }
             let unconfirmed = self.unconfirmed(sink, self.ledger.progress[sink]);
             self.sinks[sink].excuse_these(unconfirmed.into_iter());
         }
