@@ -90,11 +90,19 @@ impl List {
         Ok(page.into_iter().map(|&row| json(row)).collect())
     }
 
+    fn read_without_bounds(self) -> Outcome {
+        self.read_knowing(Refusals { bounds: true, ..Refusals::default() })
+    }
+
+    fn read(self) -> Outcome {
+        self.read_knowing(Refusals::default())
+    }
+
     /// Reads everything with pages of ten rows, as the poller does it.
-    fn read(mut self) -> Outcome {
+    fn read_knowing(mut self, refusals: Refusals) -> Outcome {
         let everything = Window { from: Timestamp::from_seconds(NOW - 100_000), to: None };
         let horizon = Timestamp::from_seconds(NOW);
-        let mut reading = Reading::new(&[everything], 10, Refusals::default(), horizon);
+        let mut reading = Reading::new(&[everything], 10, refusals, horizon);
         let mut outcome = Outcome {
             read: BTreeSet::new(),
             quarantine: Quarantine::default(),
@@ -234,7 +242,10 @@ fn where_bounds_are_refused_nothing_is_cut_and_nothing_concluded() {
     let outcome = List { refuses_bounds: true, skip_max: Some(25), ..List::one_a_second(300) }.read();
     assert!(matches!(outcome.end, Step::Broken(_)));
     assert!(outcome.refusals.bounds);
-    complete(List { refuses_bounds: true, ..List::one_a_second(300) }, &[], 100);
+    complete(List { refuses_bounds: true, ..List::one_a_second(300) }, &[], 200);
+    let outcome = List { refuses_bounds: true, poison: [7].into(), ..List::one_a_second(30) }.read_without_bounds();
+    assert!(matches!(outcome.end, Step::Broken(_)));
+    assert_eq!(outcome.read.len(), 29, "what can be read is, and nothing is concluded");
 }
 
 #[test]

@@ -36,6 +36,14 @@ pub const PROBE: Query = Query {
     top: 1,
 };
 
+/// The same for a server that refuses bounds: nothing was changed in the year 9999.
+const OPEN_PROBE: Query = Query {
+    window: Window { from: Timestamp::from_seconds(253_370_764_800), to: None },
+    created: None,
+    skip: 0,
+    top: 1,
+};
+
 /// What the server was found not to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refusals {
@@ -139,7 +147,7 @@ impl Reading {
                 pass::Step::Complete | pass::Step::Broken => Step::Broken(self.why.clone()),
             },
             Mode::Rows(scan) => Step::Read(scan.query()),
-            Mode::Probing(_) => Step::Read(PROBE),
+            Mode::Probing(_) => Step::Read(if self.refusals.bounds { OPEN_PROBE } else { PROBE }),
             Mode::Unreadable(quarantined) => Step::Quarantine((**quarantined).clone()),
             Mode::Complete => Step::Complete,
             Mode::Broken => Step::Broken(self.why.clone()),
@@ -297,7 +305,8 @@ impl Reading {
             }
             return true;
         }
-        let is_bounded = matches!(self.mode, Mode::Probing(_)) || self.piece.cell.window.to.is_some();
+        let is_bounded =
+            !self.refusals.bounds && (matches!(self.mode, Mode::Probing(_)) || self.piece.cell.window.to.is_some());
         self.failures += 1;
         if !is_bounded || self.failures < FAILURES_MAX_SUSPECTED {
             return is_bounded;
@@ -322,7 +331,7 @@ impl Reading {
         self.failures += 1;
         let since = *self.failing_since.get_or_insert(now);
         let most = if self.is_poisoned { FAILURES_MAX_SUSPECTED } else { FAILURES_MAX };
-        if self.failures < most || self.refusals.bounds {
+        if self.failures < most {
             return false;
         }
         let answered_at = self.answered_at.max(others);
@@ -340,7 +349,8 @@ impl Reading {
         self.is_poisoned = true;
         (self.failures, self.failing_since) = (0, None);
         match &mut self.mode {
-            Mode::Pages(_) if self.refusals.bounds => return false,
+            // Nothing can be cut, so nothing can be concluded; but what can be read is.
+            Mode::Pages(_) if self.refusals.bounds => self.mode = Mode::Rows(Scan::new(self.piece.cell, self.top)),
             Mode::Pages(_) if planted::is(Mistake::PoisonIsDropped) => self.next_piece(),
             Mode::Pages(pass) => {
                 // What fails comes behind the last row that could be read; where there is none, it is cut in the middle.
@@ -365,6 +375,11 @@ impl Reading {
             return;
         }
         let Piece { cell, again } = self.piece;
+        if self.refusals.bounds {
+            let why =
+                format!("a page fails for good, and the API refuses the bounds that would go around it: {}", self.why);
+            return self.give_up(&why);
+        }
         if scan.has_no_hole() && again < AGAIN_MAX {
             return self.begin(Piece { cell, again: again + 1 });
         }
