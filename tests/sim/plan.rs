@@ -246,8 +246,15 @@ impl Plan {
             self.faults = self.faults.without(Fault::QuietEdit).without(Fault::TooLateRow);
         }
         if self.faults.has(Fault::LtRefused) {
-            // Without bounds nothing can be cut, so nothing can be gone around; docs/simulation.md says so.
-            self.faults = self.faults.without(Fault::Poison).without(Fault::PoisonForever);
+            // What lies behind the last row that may be skipped can be asked for in no way at all.
+            self.faults = self.faults.without(Fault::SkipCap);
+        }
+        if self.faults.has(Fault::TopIgnored) {
+            // A second that is too large cannot be asked for in parts.
+            self.faults = self.faults.without(Fault::TooLarge);
+        }
+        if self.faults.has(Fault::PageCap) {
+            self.settings.page_size = self.settings.page_size.max(25);
         }
         if self.settings.interval.is_none() {
             // The fastest tail and the fastest sweeps ask for more than the hour has.
