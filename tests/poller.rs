@@ -7,6 +7,7 @@ use xdrelay::core::poller::{
     Audit, Audited, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
 };
 use xdrelay::core::quota::{Lane, Limits, Quota};
+use xdrelay::core::reading::PROBE;
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::page::{FetchError, Page, Query};
@@ -104,17 +105,23 @@ impl Table {
         self.poller.fetched(reader, Ok(Page { rows, date }), self.now, &mut self.quota);
     }
 
-    /// The position that the sweep wants to be durable, made so.
+    /// The position that the sweep wants to be durable, made so. Where it asks first whether there is anything at all, there is.
     fn position(&mut self) -> Position {
-        match self.poller.todo(Reader::Sweep, self.now, &mut self.quota) {
-            Todo::Commit(Commit::Position(position)) => {
-                self.poller.committed(Reader::Sweep, &Done::Position(position), self.now);
-                position
-            }
-            todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Rows(..) | Commit::Quarantine(_))) => {
-                panic!("{todo:?}")
+        for _ in 0..10 {
+            match self.poller.todo(Reader::Sweep, self.now, &mut self.quota) {
+                Todo::Wait(until) => self.now = self.now.max(until),
+                Todo::Fetch(query, lane) if query.top == 1 => {
+                    assert!(self.quota.charge(lane, self.now).is_some(), "what it asks for can be paid");
+                    self.answer_only(Reader::Sweep, rows(0..1));
+                }
+                Todo::Commit(Commit::Position(position)) => {
+                    self.poller.committed(Reader::Sweep, &Done::Position(position), self.now);
+                    return position;
+                }
+                todo @ (Todo::Fetch(..) | Todo::Commit(Commit::Rows(..) | Commit::Quarantine(_))) => panic!("{todo:?}"),
             }
         }
+        panic!("no position after ten steps");
     }
 
     /// How long until the reader wants its next call.
@@ -180,7 +187,7 @@ fn an_answer_without_a_date_begins_nothing() {
 }
 
 #[test]
-fn a_quiet_minute_costs_one_tail_call_every_three_seconds_and_two_calls_of_a_sweep() {
+fn a_quiet_minute_costs_one_tail_call_every_three_seconds_and_three_calls_of_a_sweep() {
     let mut table = Table::running();
     assert!(table.pause(Reader::Tail) < seconds(2), "the first as soon as the quota allows");
     table.answer(Reader::Tail, rows(0..0));
@@ -283,5 +290,52 @@ fn a_long_way_back_is_read_in_windows_and_the_cursor_follows_each() {
     table.fail(Reader::Sweep, FetchError::Rejected { why: "lt is not supported".into() });
     assert!(table.fetch(Reader::Sweep).0.window.to.is_some(), "one refusal may be a whim");
     table.fail(Reader::Sweep, FetchError::Rejected { why: "lt".into() });
+    for _ in 0..2 {
+        assert_eq!(table.fetch(Reader::Sweep).0, PROBE, "is it the bounds, or this window?");
+        table.fail(Reader::Sweep, FetchError::Rejected { why: "lt".into() });
+    }
     assert_eq!(table.fetch(Reader::Sweep).0.window.to, None, "one open-ended sweep instead");
+}
+
+#[test]
+fn a_source_that_suddenly_lists_nothing_moves_no_cursor_for_two_hours() {
+    let (swept, start) = (server_time(4000), Timestamp::from_seconds(EPOCH));
+    let mut table = Table::new(Start::Now, Some(Position { swept: Some(swept), ..Position::start(start) }));
+    table.told_the_time();
+    let mut believed = None;
+    while believed.is_none() && table.now.since_epoch() < seconds(4 * 3600) {
+        match table.poller.todo(Reader::Sweep, table.now, &mut table.quota) {
+            Todo::Wait(until) => table.now = table.now.max(until),
+            Todo::Fetch(_, lane) => {
+                assert!(table.quota.charge(lane, table.now).is_some(), "what it asks for can be paid");
+                table.answer_only(Reader::Sweep, Vec::new());
+            }
+            Todo::Commit(Commit::Rows(..)) => {
+                table.poller.committed(Reader::Sweep, &Done::Rows(Committed::default()), table.now);
+            }
+            Todo::Commit(Commit::Position(_)) => believed = Some(table.now.since_epoch()),
+            Todo::Commit(Commit::Quarantine(quarantine)) => panic!("{quarantine:?}"),
+        }
+    }
+    let believed = believed.expect("in the end it is believed");
+    assert!(seconds(7200) < believed && believed < seconds(7500), "{believed:?}");
+}
+
+#[test]
+fn an_outage_is_waited_for_and_not_stormed() {
+    let mut table = Table::running();
+    let start = table.now;
+    let mut calls = 0;
+    while table.now < start + seconds(3600) {
+        match table.poller.todo(Reader::Sweep, table.now, &mut table.quota) {
+            Todo::Wait(until) => table.now = table.now.max(until),
+            Todo::Fetch(_, lane) => {
+                assert!(table.quota.charge(lane, table.now).is_some(), "what it asks for can be paid");
+                calls += 1;
+                table.fail(Reader::Sweep, FetchError::Unavailable { after: None, why: "503".into() });
+            }
+            Todo::Commit(commit) => panic!("{commit:?}"),
+        }
+    }
+    assert!((50..160).contains(&calls), "{calls} calls in an hour");
 }

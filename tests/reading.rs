@@ -102,7 +102,7 @@ impl List {
     fn read_knowing(mut self, refusals: Refusals) -> Outcome {
         let everything = Window { from: Timestamp::from_seconds(NOW - 100_000), to: None };
         let horizon = Timestamp::from_seconds(NOW);
-        let mut reading = Reading::new(&[everything], 10, refusals, horizon);
+        let mut reading = Reading::new(&[everything], 10, refusals, horizon, false);
         let mut outcome = Outcome {
             read: BTreeSet::new(),
             quarantine: Quarantine::default(),
@@ -187,7 +187,7 @@ fn rows_in_the_second_of_a_poisoned_one_are_read_around_it() {
     let second = (0..40).map(|id| (id, NOW - 500, NOW - 1000));
     let outcome = complete(List { poison: [17].into(), ..List::of(second) }, &[17], 150);
     let [window] = outcome.quarantine.windows() else { panic!("{outcome:?}") };
-    let neighbours = [&window.before, &window.after].map(|id| id.as_ref().map(|id| id.as_str().to_owned()));
+    let neighbours = [window.before.clone(), window.after.clone()];
     assert_eq!(neighbours, [Some("16".to_owned()), Some("18".to_owned())]);
 }
 

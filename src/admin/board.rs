@@ -49,6 +49,9 @@ pub struct TenantStatus {
     /// Windows that cannot be read.
     #[serde(default)]
     pub quarantined: usize,
+    /// Readings since the last complete one that proved nothing.
+    #[serde(default)]
+    pub broken_readings: u32,
     /// Complete audits since the start.
     #[serde(default)]
     pub audits: u64,

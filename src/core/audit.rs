@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use crate::core::planted::{self, Mistake};
 use crate::core::poller::{Audited, Position, Settings};
-use crate::core::quarantine::Quarantine;
-use crate::core::reading::{Reading, Refusals, Step};
-use crate::core::sweep::{FIRST_WIDTH, next_width};
+use crate::core::reading::{Reading, Step};
+use crate::core::sweep::{Around, FIRST_WIDTH, next_width};
 use crate::model::moment::Moment;
 use crate::model::page::{Page, Window};
 use crate::model::timestamp::Timestamp;
 
 /// A window whose reading failed is begun anew after so long.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
+/// A window that could not be read so often is left to the next audit, so that the others are looked at.
+const BROKEN_MAX: u32 = 3;
 
 /// The audits of one tenant.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub(crate) struct Run {
     end: Timestamp,
     /// Where the window that is read ends.
     to: Timestamp,
+    /// How often it could not be read.
+    broken: u32,
     pub(crate) reading: Reading,
 }
 
@@ -44,6 +47,8 @@ pub(crate) enum Outcome {
     Complete(Position),
     /// It could not be read, and why. It is tried again.
     Broken(String),
+    /// It could not be read so often that the next one's turn has come, or the end.
+    Skipped(String, Option<Position>),
 }
 
 impl Audits {
@@ -79,7 +84,7 @@ impl Audits {
         position: Position,
         settings: &Settings,
         time: Timestamp,
-        around: (&Quarantine, Refusals),
+        around: Around<'_>,
     ) -> Option<&Reading> {
         if self.run.is_none() {
             self.run = self.begin(position, settings, time, around);
@@ -88,18 +93,17 @@ impl Audits {
     }
 
     /// What to remember where there is nothing to look at again.
-    pub(crate) fn nothing_to_do(position: Position, time: Timestamp) -> Position {
-        Position { audited: Audited { near: Some(time), deep: Some(time) }, ..position }
+    pub(crate) fn nothing_to_do(position: Position, settings: &Settings, time: Timestamp) -> Position {
+        let deep = if Self::is_deep(position, settings, time) { Some(time) } else { position.audited.deep };
+        Position { audited: Audited { near: Some(time), deep }, ..position }
     }
 
-    fn begin(
-        &self,
-        position: Position,
-        settings: &Settings,
-        time: Timestamp,
-        around: (&Quarantine, Refusals),
-    ) -> Option<Run> {
-        let deep_due = position.audited.deep.is_none_or(|last| last.later(settings.deep_audit.every) <= time);
+    fn is_deep(position: Position, settings: &Settings, time: Timestamp) -> bool {
+        position.audited.deep.is_none_or(|last| last.later(settings.deep_audit.every) <= time)
+    }
+
+    fn begin(&self, position: Position, settings: &Settings, time: Timestamp, around: Around<'_>) -> Option<Run> {
+        let deep_due = Self::is_deep(position, settings, time);
         let window = if deep_due { settings.deep_audit.window } else { settings.audit.window };
         let from = time.earlier(window).max(position.floor).floor_to_second();
         let end = position.cursor;
@@ -112,13 +116,17 @@ impl Audits {
         started: Timestamp,
         (next, end): (Timestamp, Timestamp),
         settings: &Settings,
-        (quarantine, refusals): (&Quarantine, Refusals),
+        around: Around<'_>,
     ) -> Run {
-        // Without bounds there is one reading, up to now.
+        let Around { quarantine, refusals, doubts_nothing } = around;
+        // Without bounds there is one reading, up to now, around nothing.
         let to = if refusals.bounds { end } else { next.later(self.width).floor_to_second().min(end) };
-        let window = Window { from: next, to: (!refusals.bounds).then_some(to) };
-        let reading = Reading::new(&quarantine.around(window), settings.page_size, refusals, started);
-        Run { is_deep, started, next, end, to, reading }
+        let windows = match refusals.bounds {
+            true => vec![Window { from: next, to: None }],
+            false => quarantine.around(Window { from: next, to: Some(to) }),
+        };
+        let reading = Reading::new(&windows, settings.page_size, refusals, started, doubts_nothing);
+        Run { is_deep, started, next, end, to, broken: 0, reading }
     }
 
     /// Goes on where a reading has come to its end.
@@ -126,30 +134,44 @@ impl Audits {
         &mut self,
         position: Position,
         settings: &Settings,
-        around: (&Quarantine, Refusals),
+        around: Around<'_>,
         now: Moment,
     ) -> Option<Outcome> {
         let run = self.run.as_ref()?;
         match run.reading.step() {
             Step::Read(_) | Step::Quarantine(_) => None,
             Step::Broken(why) => {
+                let broken = run.broken + 1;
                 self.width = next_width(self.width, u32::MAX, settings.page_size);
                 self.not_before = now + FAILED_PAUSE;
-                self.run = Some(self.window(run.is_deep, run.started, (run.next, run.end), settings, around));
+                if BROKEN_MAX <= broken {
+                    return Some(Outcome::Skipped(why, self.next_window(position, settings, around)?));
+                }
+                let again = self.window(run.is_deep, run.started, (run.next, run.end), settings, around);
+                self.run = Some(Run { broken, ..again });
                 Some(Outcome::Broken(why))
             }
             Step::Complete => {
                 self.width = next_width(self.width, run.reading.rows(), settings.page_size);
-                let Run { is_deep, started, to, end, .. } = *run;
-                if to < end {
-                    self.run = Some(self.window(is_deep, started, (to, end), settings, around));
-                    return Some(Outcome::Goes);
+                match self.next_window(position, settings, around)? {
+                    Some(position) => Some(Outcome::Complete(position)),
+                    None => Some(Outcome::Goes),
                 }
-                self.run = None;
-                let deep = if is_deep { Some(started) } else { position.audited.deep };
-                Some(Outcome::Complete(Position { audited: Audited { near: Some(started), deep }, ..position }))
             }
         }
+    }
+
+    /// Begins the next window; where there is none, the position that says that the audit is over.
+    #[allow(clippy::option_option, reason = "no audit at all, no end of it, and its end are three things")]
+    fn next_window(&mut self, position: Position, settings: &Settings, around: Around<'_>) -> Option<Option<Position>> {
+        let Run { is_deep, started, to, end, .. } = *self.run.as_ref()?;
+        if to < end {
+            self.run = Some(self.window(is_deep, started, (to, end), settings, around));
+            return Some(None);
+        }
+        self.run = None;
+        let deep = if is_deep { Some(started) } else { position.audited.deep };
+        Some(Some(Position { audited: Audited { near: Some(started), deep }, ..position }))
     }
 }
 

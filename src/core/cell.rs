@@ -10,8 +10,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 /// A part that begins this far behind the source's time holds nothing that is worth another cut.
 const FAR_FUTURE: Duration = Duration::from_secs(20 * 365 * 86_400);
-/// The end of all times: 9999-12-31T23:59:59Z.
-const END_OF_TIME: Timestamp = Timestamp::from_seconds(253_402_300_799);
+/// The last tick of the year 9999, which stands for no end at all.
+pub const END_OF_TIME: Timestamp = Timestamp::from_ticks(2_534_023_007_999_999_999);
 
 /// When a row was last changed and created.
 pub type Times = (Timestamp, Option<Timestamp>);

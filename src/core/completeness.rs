@@ -10,13 +10,16 @@ use crate::core::quota::{Lane, Quota};
 use crate::core::reading::{Reading, Step};
 use crate::core::retries::{self, Retries};
 use crate::core::source_clock::SourceClock;
-use crate::core::sweep::{self, Abilities, Sweeps};
+use crate::core::sweep::{self, Abilities, Around, Sweeps};
 use crate::model::moment::Moment;
 use crate::model::page::{FetchError, Page, Query};
 use crate::model::timestamp::Timestamp;
 
 /// Pause after a reading that proved nothing.
 const BROKEN_PAUSE: Duration = Duration::from_secs(10);
+/// A source that lists nothing at all, where it listed incidents before, is not believed for so long: lists that lie so were
+/// seen to last for an hour.
+const NOTHING_IS_DOUBTED: Duration = Duration::from_secs(2 * 3600);
 /// How often to look again whether there is something to do.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -28,6 +31,10 @@ pub(crate) struct Completeness {
     retries: Retries,
     abilities: Abilities,
     turn: Turn,
+    /// The source has listed incidents, ever.
+    has_listed: bool,
+    /// Since when it has listed none at all.
+    nothing_since: Option<Moment>,
 }
 
 /// What the call or commit under way is for.
@@ -61,6 +68,8 @@ pub(crate) enum Wanted {
     Call(Query, Lane),
     /// Make this durable.
     Commit(Commit),
+    /// Nothing at once: a reading proved nothing, for this reason.
+    Broken(String),
 }
 
 /// What came of something, for whoever keeps the books.
@@ -75,8 +84,10 @@ pub(crate) struct News {
 }
 
 impl Completeness {
-    pub(crate) fn new(now: Moment) -> Self {
+    pub(crate) fn new(has_listed: bool, now: Moment) -> Self {
         Self {
+            has_listed,
+            nothing_since: None,
             sweeps: Sweeps::new(now),
             audits: Audits::new(now),
             retries: Retries::new(now),
@@ -88,7 +99,7 @@ impl Completeness {
     /// What to do next. `is_failing`: the last call of this reader failed.
     pub(crate) fn wanted(&mut self, scene: Scene<'_>, is_failing: bool, is_dateless: bool, quota: &Quota) -> Wanted {
         let Scene { now, clock, .. } = scene;
-        if self.sweeps.due() <= now {
+        if self.sweeps.due() <= now && !self.audit_goes_first(scene, is_failing, quota) {
             if self.sweeps.run().is_none() {
                 if clock.agreed().is_none() && !clock.is_suspect() && !is_dateless {
                     // Whether the way back is long is told by the server's time, which a restarted daemon has to ask for.
@@ -96,7 +107,7 @@ impl Completeness {
                     self.turn = Turn::Time;
                     return Wanted::Time;
                 }
-                let around = (scene.quarantine, self.abilities.refusals(now));
+                let around = self.around(scene);
                 self.sweeps.begin(scene.position, scene.settings, clock, around, now);
             }
             self.turn = Turn::Sweep;
@@ -110,6 +121,14 @@ impl Completeness {
         self.spare_time(scene, quota)
     }
 
+    /// Sweeps that take all there is leave the audit its minimum: one call before the next one begins.
+    fn audit_goes_first(&self, scene: Scene<'_>, is_failing: bool, quota: &Quota) -> bool {
+        let Scene { position, settings, clock, now, .. } = scene;
+        let due = clock.agreed().and_then(|time| self.audits.due(position, settings, time, now));
+        let is_free = self.sweeps.run().is_none() && !is_failing && position.swept.is_some();
+        is_free && due.is_some_and(|due| due <= now) && quota.audit_starves(now)
+    }
+
     fn spare_time(&mut self, scene: Scene<'_>, quota: &Quota) -> Wanted {
         let Scene { position, settings, clock, quarantine, now } = scene;
         let free = quota.ready_at(Lane::Audit, now);
@@ -121,15 +140,15 @@ impl Completeness {
             return self.go_on(scene);
         }
         if let Some(time) = time.filter(|_| audit.is_some_and(|due| due <= now)) {
-            let around = (quarantine, self.abilities.refusals(now));
+            let around = self.around(scene);
             self.turn = Turn::Audit;
             if self.audits.reading(position, settings, time, around).is_none() {
-                return Wanted::Commit(Commit::Position(Audits::nothing_to_do(position, time)));
+                return Wanted::Commit(Commit::Position(Audits::nothing_to_do(position, settings, time)));
             }
             return self.go_on(scene);
         }
-        let wait = retry.into_iter().chain(audit).chain([self.sweeps.due(), now + LOOK_AGAIN]).min();
-        Wanted::Wait(wait.unwrap_or(now + LOOK_AGAIN))
+        let later = retry.into_iter().chain(audit).chain([self.sweeps.due(), now + LOOK_AGAIN]);
+        Wanted::Wait(later.filter(|&at| now < at).min().unwrap_or(now + LOOK_AGAIN))
     }
 
     /// The next call of the reading whose turn it is, or what has to be durable first.
@@ -148,9 +167,10 @@ impl Completeness {
             },
             Step::Quarantine(_) | Step::Complete | Step::Broken(_) => {}
         }
-        match self.conclude(scene).commit {
-            Some(commit) => Wanted::Commit(commit),
-            None => Wanted::Wait(now),
+        match self.conclude(scene) {
+            News { commit: Some(commit), .. } => Wanted::Commit(commit),
+            News { broken: Some(why), .. } => Wanted::Broken(why),
+            News { .. } => Wanted::Wait(now),
         }
     }
 
@@ -164,21 +184,49 @@ impl Completeness {
         }
     }
 
+    /// A page of either reader: what there is at all.
+    pub(crate) fn listed(&mut self, page: &Page) {
+        if !page.rows.is_empty() {
+            (self.has_listed, self.nothing_since) = (true, None);
+        }
+    }
+
     /// The call was answered. False where nobody wants the rows.
     pub(crate) fn read(&mut self, page: &Page, now: Moment) -> bool {
+        let wants_rows = match self.turn {
+            Turn::Time => false,
+            Turn::Sweep | Turn::Audit => self.reading_mut().is_some_and(|reading| reading.wants_rows()),
+            Turn::Retry => self.retries.wants_rows(),
+        };
+        if self.reading_mut().is_some_and(|reading| reading.is_doubting()) && page.rows.is_empty() {
+            self.nothing_since.get_or_insert(now);
+        }
         match self.turn {
-            Turn::Time => return false,
+            Turn::Time => {}
             Turn::Sweep => {
-                let Some(run) = self.sweeps.run_mut() else { return false };
-                run.read(page, now);
+                if let Some(run) = self.sweeps.run_mut() {
+                    run.read(page, now);
+                }
             }
             Turn::Audit => {
-                let Some(run) = self.audits.run_mut() else { return false };
-                run.read(page, now);
+                if let Some(run) = self.audits.run_mut() {
+                    run.read(page, now);
+                }
             }
             Turn::Retry => self.retries.read(&page.rows, now),
         }
-        true
+        wants_rows
+    }
+
+    fn around<'a>(&self, scene: Scene<'a>) -> Around<'a> {
+        let Scene { quarantine, now, .. } = scene;
+        let believed = self.nothing_since.is_some_and(|since| NOTHING_IS_DOUBTED <= now.since(since));
+        Around { quarantine, refusals: self.abilities.refusals(now), doubts_nothing: self.has_listed && !believed }
+    }
+
+    /// Whether the server refuses bounds.
+    pub(crate) fn refuses_bounds(&self, now: Moment) -> bool {
+        self.abilities.refusals(now).bounds
     }
 
     /// The call failed. Returns whether there is another one to make at once.
@@ -188,7 +236,8 @@ impl Completeness {
             Turn::Sweep | Turn::Audit => self.reading_mut().is_some_and(|reading| reading.failed(error, others, now)),
             Turn::Retry => self.retries.failed(error, others, now),
         };
-        if let Some(refusals) = self.reading_mut().map(|reading| reading.refusals()) {
+        let was_rejected = matches!(error, FetchError::Rejected { .. });
+        if let Some(refusals) = self.reading_mut().map(|reading| reading.refusals()).filter(|_| was_rejected) {
             let before = self.abilities.refusals(now);
             self.abilities.learn(refusals, now);
             if self.turn == Turn::Sweep && refusals.bounds && !before.bounds {
@@ -238,12 +287,12 @@ impl Completeness {
     /// What follows where a reading has come to its end; nothing where it has not.
     fn conclude(&mut self, scene: Scene<'_>) -> News {
         let Scene { position, settings, clock, quarantine, now } = scene;
-        let around = (quarantine, self.abilities.refusals(now));
+        let around = self.around(scene);
         let commit = |commit| News { commit: Some(commit), ..News::default() };
         let broken = |why| News { broken: Some(why), ..News::default() };
         match self.turn {
             Turn::Time => News::default(),
-            Turn::Sweep => match self.sweeps.finish(position, settings, clock, quarantine, now) {
+            Turn::Sweep => match self.sweeps.finish(position, settings, clock, now) {
                 None => News::default(),
                 Some(sweep::Outcome::Complete(next)) => commit(Commit::Position(next)),
                 Some(sweep::Outcome::Broken(why)) => {
@@ -255,8 +304,11 @@ impl Completeness {
                 None | Some(audit::Outcome::Goes) => News::default(),
                 Some(audit::Outcome::Complete(next)) => commit(Commit::Position(next)),
                 Some(audit::Outcome::Broken(why)) => broken(why),
+                Some(audit::Outcome::Skipped(why, end)) => {
+                    News { commit: end.map(Commit::Position), broken: Some(why), missed: 0 }
+                }
             },
-            Turn::Retry => match self.retries.finish(quarantine, settings, now) {
+            Turn::Retry => match self.retries.finish(quarantine, settings, position, now) {
                 None | Some(retries::Outcome::Same) => News::default(),
                 Some(retries::Outcome::Healed(quarantine)) => commit(Commit::Quarantine(quarantine)),
             },
@@ -277,10 +329,7 @@ impl Completeness {
             Turn::Time => None,
             Turn::Sweep => self.sweeps.run().map(|run| &run.reading),
             Turn::Audit => self.audits.run_mut().map(|run| &run.reading),
-            Turn::Retry => {
-                let refusals = self.abilities.refusals(scene.now);
-                self.retries.reading(scene.quarantine, scene.settings.page_size, refusals)
-            }
+            Turn::Retry => self.retries.reading(scene.quarantine, scene.settings, scene.clock.agreed()),
         }
     }
 

@@ -17,6 +17,7 @@ pub struct Health {
     clock_is_suspect: bool,
     events: u64,
     missed: u64,
+    broken: u32,
     audits: u64,
 }
 
@@ -67,6 +68,11 @@ impl Health {
         self.clock_is_suspect
     }
 
+    /// Readings since the last complete one that proved nothing.
+    pub const fn broken_readings(&self) -> u32 {
+        self.broken
+    }
+
     /// Audits since the start that were complete.
     pub const fn audits(&self) -> u64 {
         self.audits
@@ -94,6 +100,17 @@ impl Health {
         share.failures = share.failures.saturating_add(1);
     }
 
+    /// The failure leads to another call at once, which is tried first.
+    pub(crate) const fn has_another_way(&mut self, reader: Reader) {
+        self.share(reader).failures = 0;
+    }
+
+    /// A reading proved nothing.
+    pub(crate) fn broken(&mut self, error: FetchError, now: Moment) {
+        self.failed(Reader::Sweep, error, now);
+        self.broken = self.broken.saturating_add(1);
+    }
+
     pub(crate) const fn clock(&mut self, trusted: bool) {
         self.clock_is_suspect = !trusted;
     }
@@ -114,6 +131,7 @@ impl Health {
         self.position = Some(position);
         let Some(before) = before else { return };
         if before.audited == position.audited {
+            self.broken = 0;
             self.passes += 1;
             self.rounds += u64::from(self.way_back.is_none());
         } else {

@@ -129,6 +129,8 @@ pub struct Known {
     pub position: Option<Position>,
     /// What could not be read.
     pub quarantine: Quarantine,
+    /// Whether any of its incidents is remembered: that the source lists none at all then wants proof.
+    pub has_listed: bool,
 }
 
 /// How far a tenant has been read. Durable; on the source's clock throughout.
@@ -223,7 +225,7 @@ struct Hand {
 impl Poller {
     /// A poller that goes on from what is known, or begins where `settings.start` says. `seed` is for jitter.
     pub fn new(settings: Settings, known: Known, seed: u64, now: Moment) -> Self {
-        let Known { position, quarantine } = known;
+        let Known { position, quarantine, has_listed } = known;
         let hand = |seed| Hand {
             commit: None,
             full_page: None,
@@ -237,7 +239,7 @@ impl Poller {
             quarantine,
             clock: SourceClock::default(),
             tail: Tail::new(settings.page_size, now),
-            completeness: Completeness::new(now),
+            completeness: Completeness::new(has_listed, now),
             hands: [hand(seed), hand(seed.wrapping_add(1))],
             is_dateless: false,
             health: Health::default(),
@@ -257,7 +259,8 @@ impl Poller {
             }
             (Reader::Tail, Some(position)) => {
                 quota.tail_due_at(self.tail.due());
-                let query = self.tail.query(position, &self.clock, &self.quarantine, now);
+                let bounds = !self.completeness.refuses_bounds(now);
+                let query = self.tail.query(position, &self.clock, bounds.then_some(&self.quarantine), now);
                 self.pay(reader, query, Lane::Tail, self.tail.due(), now, quota)
             }
             (Reader::Sweep, Some(position)) => self.complete(position, now, quota),
@@ -368,6 +371,10 @@ impl Poller {
             Wanted::Time => self.pay(Reader::Sweep, self.first_call(), Lane::Sweep, now, now, quota),
             Wanted::Call(query, lane) => self.pay(Reader::Sweep, query, lane, now, now, quota),
             Wanted::Commit(commit) => Todo::Commit(commit),
+            Wanted::Broken(why) => {
+                self.health.broken(FetchError::Garbled { why }, now);
+                Todo::Wait(now)
+            }
         }
     }
 
@@ -404,6 +411,7 @@ impl Poller {
         if self.position.is_none() {
             return self.begin(now);
         }
+        self.completeness.listed(&page);
         let rows = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
         let interval = self.interval();
         let hand = &mut self.hands[reader as usize];
@@ -452,7 +460,7 @@ impl Poller {
         let News { commit, broken, missed } = news;
         self.health.missed(missed);
         if let Some(why) = broken {
-            self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
+            self.health.broken(FetchError::Garbled { why }, now);
         }
         self.hand(Reader::Sweep).commit = commit;
     }
@@ -492,10 +500,9 @@ impl Poller {
             Reader::Sweep => {
                 let others = self.health.reader(Reader::Tail).answered_at;
                 let at_once = self.completeness.failed(error, others, now);
-                let hand = self.hand(reader);
                 if at_once {
-                    hand.retry.reset();
-                    hand.refused.reset();
+                    // Another way is tried: that is no failure yet.
+                    self.health.has_another_way(reader);
                 }
                 self.completeness.due_at(if at_once { now } else { now + pause });
             }

@@ -3,14 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::cell::END_OF_TIME;
 use crate::model::names::IncidentId;
 use crate::model::page::Window;
 use crate::model::timestamp::Timestamp;
 
 /// Windows in quarantine at most, per tenant. Where there are more, something else is wrong, and passes fail instead.
-pub const WINDOWS_MAX: usize = 24;
-/// Bytes of a cause that are kept.
-const WHY_MAX: usize = 120;
+pub const WINDOWS_MAX: usize = 16;
+/// Bytes of a cause that are kept, and of an id. All windows of a tenant have to fit into one value of the store.
+const WHY_MAX: usize = 80;
+const ID_MAX: usize = 40;
 
 /// One window that cannot be read, whole seconds wide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +25,12 @@ pub struct Quarantined {
     pub since: Timestamp,
     /// The last failure, cut to a line.
     pub why: String,
-    /// The incident that was listed before the first row that cannot be read.
+    /// The incident that was listed before the first row that cannot be read, its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<IncidentId>,
-    /// The incident that was listed behind it.
+    pub before: Option<String>,
+    /// The incident that was listed behind it, its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<IncidentId>,
+    pub after: Option<String>,
 }
 
 /// All of a tenant, oldest first; they never overlap.
@@ -40,16 +42,29 @@ impl Quarantined {
     /// The same, with its cause cut to what is kept.
     #[must_use]
     pub fn new(window: (Timestamp, Timestamp), since: Timestamp, why: &str) -> Self {
-        let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let end = (0..=WHY_MAX.min(why.len())).rev().find(|&end| why.is_char_boundary(end)).unwrap_or_default();
         let (from, to) = window;
-        Self { from, to, since, why: why[..end].to_owned(), before: None, after: None }
+        Self { from, to, since, why: plain(why, WHY_MAX), before: None, after: None }
+    }
+
+    /// The same, with the incidents that are listed next to what cannot be read.
+    #[must_use]
+    pub fn between(self, before: Option<&IncidentId>, after: Option<&IncidentId>) -> Self {
+        let beginning = |id: &IncidentId| plain(id.as_str(), ID_MAX);
+        Self { before: before.map(beginning), after: after.map(beginning), ..self }
     }
 
     /// Its window.
     pub const fn window(&self) -> Window {
-        Window { from: self.from, to: Some(self.to) }
+        // `const` knows no comparison of ours.
+        let has_end = self.to.ticks() < END_OF_TIME.ticks();
+        Window { from: self.from, to: if has_end { Some(self.to) } else { None } }
     }
+}
+
+/// The beginning of a text in characters that need no escape anywhere.
+fn plain(text: &str, bytes_max: usize) -> String {
+    let is_plain = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '<' | '>');
+    text.chars().map(|c| if is_plain(&c) { c } else { ' ' }).take(bytes_max).collect()
 }
 
 impl Quarantine {
@@ -156,7 +171,14 @@ mod tests {
         });
         assert_eq!(full.with(quarantined(5000, 5001)), None);
         assert!(full.with(quarantined(0, 1)).is_some(), "one that is there already");
-        let long = Quarantined::new((time(1), time(2)), time(3), &"ö\n".repeat(500));
-        assert!(long.why.len() <= WHY_MAX && !long.why.contains('\n'));
+        let id = IncidentId::new("\"\u{1f600}".repeat(500));
+        let worst = |at| {
+            let window = Quarantined::new((time(at), time(at + 1)), END_OF_TIME, &"ö\n\"\\<".repeat(500));
+            window.between(Some(&id), Some(&id))
+        };
+        let full = (0..WINDOWS_MAX as u64)
+            .fold(Quarantine::default(), |quarantine, at| quarantine.with(worst(at * 10)).expect("room"));
+        let encoded = serde_json::to_vec(&full).expect("JSON").len();
+        assert!(encoded < 6000, "{encoded} bytes have to fit into one value");
     }
 }

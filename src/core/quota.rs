@@ -160,8 +160,7 @@ impl Quota {
 
     /// When the next call of this lane may go: `now` or earlier means at once.
     pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
-        let is_starved = lane == Lane::Audit && self.audit_period <= now.since(self.audited_at);
-        let lane_of_reserve = if is_starved { Lane::Sweep } else { lane };
+        let lane_of_reserve = if lane == Lane::Audit && self.audit_starves(now) { Lane::Sweep } else { lane };
         let reserve = part(self.hour.burst, lane_of_reserve.reserve(), 40);
         let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
         let slot = paid.max(now);
@@ -174,6 +173,11 @@ impl Quota {
             }
             Some(_) | None => paid,
         }
+    }
+
+    /// Whether the audit has not had a call for longer than its share of the hour allows.
+    pub fn audit_starves(&self, now: Moment) -> bool {
+        self.audit_period <= now.since(self.audited_at)
     }
 
     /// Charges both limiters for one call, or neither. Returns the state to make durable before the call leaves; `None`

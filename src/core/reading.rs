@@ -5,6 +5,7 @@
 //! others work: first by `lastUpdateTime` in whole seconds, within one second by `createdTime`. What is left of a page that
 //! fails is one second: its rows are taken around those that fail, and the second goes to quarantine.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::core::cell::Cell;
@@ -14,6 +15,7 @@ use crate::core::quarantine::Quarantined;
 use crate::core::scan::Scan;
 use crate::model::incident::Row;
 use crate::model::moment::Moment;
+use crate::model::names::IncidentId;
 use crate::model::page::{FetchError, Query, Window};
 use crate::model::timestamp::Timestamp;
 
@@ -27,6 +29,8 @@ const PROOF_LASTS: Duration = Duration::from_secs(30);
 const PIECES_MAX: usize = 256;
 /// How often a piece that can be cut no further is read again before it goes to quarantine.
 const AGAIN_MAX: u32 = 5;
+/// Refusals of one query before something is concluded from them: one may be a whim of something in between.
+const REJECTIONS_MAX: u32 = 2;
 
 /// What asks nothing of anybody: no incident was changed in 1970. It is answered where the source works at all.
 pub const PROBE: Query = Query {
@@ -43,6 +47,10 @@ const OPEN_PROBE: Query = Query {
     skip: 0,
     top: 1,
 };
+
+/// Any incident at all. A source that lists none where it listed some before tells nothing by an empty list.
+const ANYTHING: Query =
+    Query { window: Window { from: Timestamp::from_seconds(0), to: None }, created: None, skip: 0, top: 1 };
 
 /// What the server was found not to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,9 +75,14 @@ pub struct Reading {
     top: u32,
     /// The source's time when it began: where an open window is cut first.
     horizon: Timestamp,
+    /// Nothing at all is not believed without asking for anything at all.
+    doubts_nothing: bool,
     failures: u32,
+    rejections: u32,
     failing_since: Option<Moment>,
     answered_at: Option<Moment>,
+    /// What the last scan of this piece found, where nothing in it failed.
+    scanned: Option<BTreeSet<IncidentId>>,
     /// A page was found to fail for good.
     is_poisoned: bool,
     pages: u32,
@@ -92,7 +105,13 @@ enum Mode {
     /// It is read around what fails.
     Rows(Scan),
     /// A call that harms nobody shows whether the source works; then on with what was before.
-    Probing(Box<Self>),
+    Probing {
+        before: Box<Self>,
+        /// It did not work either: an outage, and not the page's fault.
+        failed: bool,
+    },
+    /// There was no row, which is doubted: is there any at all?
+    Doubting,
     /// It cannot be read: once that is durable, the reading goes around it.
     Unreadable(Box<Quarantined>),
     /// Nothing is left.
@@ -115,8 +134,9 @@ pub enum Step {
 }
 
 impl Reading {
-    /// A reading of these windows, oldest first, with `top` rows a page, that begins at the source's time `horizon`.
-    pub fn new(windows: &[Window], top: u32, refusals: Refusals, horizon: Timestamp) -> Self {
+    /// A reading of these windows, oldest first, with `top` rows a page, that begins at the source's time `horizon`. With
+    /// `doubts_nothing`, windows without a row are believed only where the source lists anything at all.
+    pub fn new(windows: &[Window], top: u32, refusals: Refusals, horizon: Timestamp, doubts_nothing: bool) -> Self {
         let piece = |&window: &Window| Piece { cell: Cell::of(window), again: 0 };
         let nowhere = Window { from: horizon, to: Some(horizon) };
         let mut reading = Self {
@@ -126,9 +146,12 @@ impl Reading {
             refusals,
             top,
             horizon,
+            doubts_nothing: doubts_nothing && !windows.is_empty(),
             failures: 0,
+            rejections: 0,
             failing_since: None,
             answered_at: None,
+            scanned: None,
             is_poisoned: false,
             pages: 0,
             rows: 0,
@@ -147,7 +170,8 @@ impl Reading {
                 pass::Step::Complete | pass::Step::Broken => Step::Broken(self.why.clone()),
             },
             Mode::Rows(scan) => Step::Read(scan.query()),
-            Mode::Probing(_) => Step::Read(if self.refusals.bounds { OPEN_PROBE } else { PROBE }),
+            Mode::Probing { .. } => Step::Read(if self.refusals.bounds { OPEN_PROBE } else { PROBE }),
+            Mode::Doubting => Step::Read(ANYTHING),
             Mode::Unreadable(quarantined) => Step::Quarantine((**quarantined).clone()),
             Mode::Complete => Step::Complete,
             Mode::Broken => Step::Broken(self.why.clone()),
@@ -158,7 +182,7 @@ impl Reading {
     pub fn read(&mut self, rows: &[Row], now: Moment) {
         self.pages += 1;
         self.answered_at = Some(now);
-        (self.failures, self.failing_since) = (0, None);
+        (self.failures, self.rejections, self.failing_since) = (0, 0, None);
         match &mut self.mode {
             Mode::Pages(pass) => {
                 self.rows = self.rows.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
@@ -176,11 +200,18 @@ impl Reading {
                 scan.read(rows);
                 self.end_of_scan();
             }
-            Mode::Probing(before) => {
-                // The source works, so it is the page.
+            Mode::Probing { before, failed } => {
+                let was_outage = *failed;
                 self.mode = (**before).clone();
-                self.go_around();
+                if !was_outage {
+                    // The source works, so it is the page.
+                    self.go_around();
+                }
             }
+            Mode::Doubting if rows.is_empty() => {
+                self.give_up("the API lists no incident at all, though it listed some before");
+            }
+            Mode::Doubting => self.mode = Mode::Complete,
             Mode::Unreadable(_) | Mode::Complete | Mode::Broken => {}
         }
     }
@@ -199,6 +230,16 @@ impl Reading {
             | FetchError::Refused { .. }
             | FetchError::NotFound => false,
         }
+    }
+
+    /// Whether it is asked whether there is anything at all.
+    pub const fn is_doubting(&self) -> bool {
+        matches!(self.mode, Mode::Doubting)
+    }
+
+    /// Whether the rows of the call that is asked for are of any interest.
+    pub const fn wants_rows(&self) -> bool {
+        matches!(self.mode, Mode::Pages(_) | Mode::Rows(_))
     }
 
     /// What [`Step::Quarantine`] named is durable in quarantine.
@@ -227,9 +268,11 @@ impl Reading {
     }
 
     fn next_piece(&mut self) {
-        (self.failures, self.failing_since) = (0, None);
+        (self.failures, self.rejections, self.failing_since) = (0, 0, None);
+        self.scanned = None;
         match self.left.pop() {
             Some(piece) => self.begin(piece),
+            None if self.doubts_nothing && self.rows == 0 => self.mode = Mode::Doubting,
             None => self.mode = Mode::Complete,
         }
     }
@@ -283,49 +326,68 @@ impl Reading {
                 shrunk || self.go_around()
             }
             Mode::Rows(_) => self.go_around(),
-            Mode::Probing(_) | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
+            Mode::Probing { .. } | Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
         }
     }
 
-    /// 400. What is refused is told from what was asked: the rows to skip, the time of creation, an upper bound.
+    /// 400. What is refused is told from what was asked: many rows to skip, the time of creation; where it was neither, a
+    /// probe tells an upper bound from the page itself.
     fn rejected(&mut self) -> bool {
         let skip = match &self.mode {
             Mode::Pages(pass) => pass.skip(),
             Mode::Rows(scan) => scan.query().skip,
-            Mode::Probing(_) => 0,
+            Mode::Probing { .. } | Mode::Doubting => 0,
             Mode::Unreadable(_) | Mode::Complete | Mode::Broken => return false,
         };
-        if 0 < skip {
-            self.refusals.skip = Some(self.refusals.skip.map_or(skip, |least| least.min(skip)));
-            if let Mode::Rows(scan) = &mut self.mode {
-                scan.end();
-                self.end_of_scan();
-            } else {
-                self.cut("the API does not skip as many rows as there are");
-            }
+        self.rejections += 1;
+        if self.rejections < REJECTIONS_MAX {
             return true;
         }
-        let is_bounded =
-            !self.refusals.bounds && (matches!(self.mode, Mode::Probing(_)) || self.piece.cell.window.to.is_some());
-        self.failures += 1;
-        if !is_bounded || self.failures < FAILURES_MAX_SUSPECTED {
-            return is_bounded;
+        self.rejections = 0;
+        if self.top <= skip {
+            self.refusals.skip = Some(self.refusals.skip.map_or(skip, |least| least.min(skip)));
+            return self.skips_no_further();
         }
-        if self.piece.cell.created.is_some() {
-            self.refusals.created = true;
-            self.is_unreadable(self.why.clone());
+        match &self.mode {
+            Mode::Probing { before, .. } if self.refusals.bounds => {
+                self.mode = (**before).clone();
+                false
+            }
+            Mode::Probing { .. } => {
+                self.refusals.bounds = true;
+                self.mode = Mode::Broken;
+                true
+            }
+            Mode::Pages(_) | Mode::Rows(_) if self.piece.cell.created.is_some() => {
+                self.refusals.created = true;
+                self.is_unreadable(self.why.clone());
+                true
+            }
+            Mode::Pages(_) | Mode::Rows(_) => self.probe(),
+            Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
+        }
+    }
+
+    fn skips_no_further(&mut self) -> bool {
+        if let Mode::Rows(scan) = &mut self.mode {
+            scan.end();
+            self.end_of_scan();
         } else {
-            self.refusals.bounds = true;
-            self.mode = Mode::Broken;
+            self.cut("the API does not skip as many rows as there are");
         }
+        true
+    }
+
+    fn probe(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.mode, Mode::Complete);
+        self.mode = Mode::Probing { before: Box::new(before), failed: false };
         true
     }
 
     /// A page that fails while others work is the page's fault; where none works, it is the source's, and one waits.
     fn cannot_be_read(&mut self, others: Option<Moment>, now: Moment) -> bool {
-        if let Mode::Probing(before) = &mut self.mode {
-            self.mode = (**before).clone();
-            (self.failures, self.failing_since) = (0, None);
+        if let Mode::Probing { failed, .. } = &mut self.mode {
+            *failed = true;
             return false;
         }
         self.failures += 1;
@@ -334,14 +396,17 @@ impl Reading {
         if self.failures < most {
             return false;
         }
+        if matches!(self.mode, Mode::Doubting) {
+            // Something is listed that cannot be read, so it is not nothing.
+            self.mode = Mode::Complete;
+            return true;
+        }
         let answered_at = self.answered_at.max(others);
         let lately = answered_at.is_some_and(|at| now.since(at) < PROOF_LASTS);
         if answered_at.is_some_and(|at| since < at) || (self.is_poisoned && lately) {
             return self.go_around();
         }
-        let before = std::mem::replace(&mut self.mode, Mode::Complete);
-        self.mode = Mode::Probing(Box::new(before));
-        true
+        self.probe()
     }
 
     /// The page fails for good: cut it, and in the end read around what fails.
@@ -364,7 +429,9 @@ impl Reading {
                 scan.failed();
                 self.end_of_scan();
             }
-            Mode::Probing(_) | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => return false,
+            Mode::Probing { .. } | Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => {
+                return false;
+            }
         }
         true
     }
@@ -380,11 +447,16 @@ impl Reading {
                 format!("a page fails for good, and the API refuses the bounds that would go around it: {}", self.why);
             return self.give_up(&why);
         }
+        if scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
+            // Too large for two rows at a time, and twice the same one by one.
+            return self.next_piece();
+        }
         if scan.has_no_hole() && again < AGAIN_MAX {
+            self.scanned = Some(scan.ids().clone());
             return self.begin(Piece { cell, again: again + 1 });
         }
         let (before, after) = scan.neighbours();
         let quarantined = Quarantined::new(cell.bounds(), self.horizon, &self.why);
-        self.mode = Mode::Unreadable(Box::new(Quarantined { before, after, ..quarantined }));
+        self.mode = Mode::Unreadable(Box::new(quarantined.between(before.as_ref(), after.as_ref())));
     }
 }

@@ -1,8 +1,9 @@
 //! What is in quarantine, tried again on its own, for ever: one window at a time, every few minutes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::core::poller::Settings;
+use crate::core::poller::{Position, Settings};
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::reading::{Reading, Refusals, Step};
 use crate::model::incident::Row;
@@ -13,13 +14,28 @@ use crate::model::timestamp::Timestamp;
 /// Between two tries, unless audits are more frequent.
 const EVERY: Duration = Duration::from_secs(600);
 
+/// A window that is suddenly empty has healed when it has been so for this long: a source may say "nothing" for an hour and
+/// lie.
+const EMPTY_IS_DOUBTED: Duration = Duration::from_secs(2 * 3600);
+
 /// The tries of one tenant.
 #[derive(Debug, Clone)]
 pub(crate) struct Retries {
     due: Moment,
     /// The window that was tried last.
     last: Timestamp,
-    run: Option<(Quarantined, Reading)>,
+    run: Option<Run>,
+    /// Since when windows have been empty, by where they begin. As many as there are windows.
+    empty_since: BTreeMap<Timestamp, Moment>,
+}
+
+/// A try under way.
+#[derive(Debug, Clone)]
+struct Run {
+    window: Quarantined,
+    /// It lay wholly before the overlap when the try began: nothing in it can become visible any more.
+    is_settled: bool,
+    reading: Reading,
 }
 
 /// What came of a try.
@@ -32,8 +48,8 @@ pub(crate) enum Outcome {
 }
 
 impl Retries {
-    pub(crate) fn new(now: Moment) -> Self {
-        Self { due: now, last: Timestamp::default(), run: None }
+    pub(crate) const fn new(now: Moment) -> Self {
+        Self { due: now, last: Timestamp::from_ticks(0), run: None, empty_since: BTreeMap::new() }
     }
 
     /// When the next try is due; none while nothing is in quarantine.
@@ -46,38 +62,69 @@ impl Retries {
         self.due = due;
     }
 
-    /// The try that is under way, or the next one.
-    pub(crate) fn reading(&mut self, quarantine: &Quarantine, top: u32, refusals: Refusals) -> Option<&Reading> {
+    /// The try that is under way, or the next one. What the server refused elsewhere is asked for all the same.
+    pub(crate) fn reading(
+        &mut self,
+        quarantine: &Quarantine,
+        settings: &Settings,
+        time: Option<Timestamp>,
+    ) -> Option<&Reading> {
         if self.run.is_none() {
             let windows = quarantine.windows();
-            let next = windows.iter().find(|window| self.last < window.from).or(windows.first())?;
-            self.last = next.from;
-            self.run = Some((next.clone(), Reading::new(&[next.window()], top, refusals, next.since)));
+            let window = windows.iter().find(|window| self.last < window.from).or(windows.first())?.clone();
+            self.last = window.from;
+            let reading =
+                Reading::new(&[window.window()], settings.page_size, Refusals::default(), window.since, false);
+            let is_settled = time.is_some_and(|time| window.to.later(settings.overlap) <= time);
+            self.run = Some(Run { window, is_settled, reading });
         }
-        self.run.as_ref().map(|(_, reading)| reading)
+        self.run.as_ref().map(|run| &run.reading)
     }
 
     pub(crate) fn read(&mut self, rows: &[Row], now: Moment) {
-        if let Some((_, reading)) = &mut self.run {
-            reading.read(rows, now);
+        if let Some(run) = &mut self.run {
+            run.reading.read(rows, now);
         }
+    }
+
+    /// Whether anybody wants the rows of the call that is asked for.
+    pub(crate) fn wants_rows(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.reading.wants_rows())
     }
 
     /// The call failed: a page is cut down as far as it goes, so that what can be read of the second is.
     pub(crate) fn failed(&mut self, error: &FetchError, others: Option<Moment>, now: Moment) -> bool {
-        self.run.as_mut().is_some_and(|(_, reading)| reading.failed(error, others, now))
+        self.run.as_mut().is_some_and(|run| run.reading.failed(error, others, now))
     }
 
     /// Ends the try if it has come to its end.
-    pub(crate) fn finish(&mut self, quarantine: &Quarantine, settings: &Settings, now: Moment) -> Option<Outcome> {
-        let (window, reading) = self.run.as_ref()?;
-        let outcome = match reading.step() {
+    pub(crate) fn finish(
+        &mut self,
+        quarantine: &Quarantine,
+        settings: &Settings,
+        position: Position,
+        now: Moment,
+    ) -> Option<Outcome> {
+        let run = self.run.as_ref()?;
+        let (from, to) = (run.window.from, run.window.to);
+        let was_read = match run.reading.step() {
             Step::Read(_) => return None,
-            Step::Quarantine(_) | Step::Broken(_) => Outcome::Same,
-            Step::Complete => Outcome::Healed(quarantine.without(window.from, window.to)),
+            Step::Quarantine(_) | Step::Broken(_) => false,
+            // One that the cursor has not passed is read by the next sweep all the same.
+            Step::Complete => run.is_settled || position.cursor < to,
         };
+        let is_empty = was_read && run.reading.rows() == 0;
         self.run = None;
         self.due = now + EVERY.min(settings.audit.every);
-        Some(outcome)
+        if is_empty && now.since(*self.empty_since.entry(from).or_insert(now)) < EMPTY_IS_DOUBTED {
+            return Some(Outcome::Same);
+        }
+        self.empty_since.remove(&from);
+        if !was_read {
+            return Some(Outcome::Same);
+        }
+        // What was wrong with one may be over for all.
+        self.due = now;
+        Some(Outcome::Healed(quarantine.without(from, to)))
     }
 }

@@ -1,6 +1,8 @@
 //! One second that cannot be read in one piece, row by row around what fails. Takes what there is and proves nothing: the second
 //! goes to quarantine all the same.
 
+use std::collections::BTreeSet;
+
 use crate::core::cell::Cell;
 use crate::core::seen;
 use crate::model::incident::Row;
@@ -9,7 +11,7 @@ use crate::model::page::Query;
 
 /// Calls of one scan at most.
 const CALLS_MAX: u32 = 200;
-/// Places that cannot be read before the rest counts as unreadable too.
+/// Places in a row that cannot be read before the rest counts as unreadable too.
 const HOLES_MAX: u32 = 4;
 
 /// A scan under way.
@@ -21,6 +23,8 @@ pub struct Scan {
     top_max: u32,
     calls: u32,
     holes: u32,
+    holes_in_a_row: u32,
+    ids: BTreeSet<IncidentId>,
     before: Option<IncidentId>,
     after: Option<IncidentId>,
     is_over: bool,
@@ -30,7 +34,19 @@ impl Scan {
     /// A scan of `cell` that begins with `top` rows a call.
     pub fn new(cell: Cell, top: u32) -> Self {
         let top = top.max(1);
-        Self { cell, skip: 0, top, top_max: top, calls: 0, holes: 0, before: None, after: None, is_over: false }
+        Self {
+            cell,
+            skip: 0,
+            top,
+            top_max: top,
+            calls: 0,
+            holes: 0,
+            holes_in_a_row: 0,
+            ids: BTreeSet::new(),
+            before: None,
+            after: None,
+            is_over: false,
+        }
     }
 
     /// The next call.
@@ -41,6 +57,8 @@ impl Scan {
     /// The call was answered with these rows.
     pub fn read(&mut self, rows: &[Row]) {
         self.called();
+        self.holes_in_a_row = 0;
+        self.ids.extend(rows.iter().map(seen::id_of));
         if self.holes == 0 {
             self.before = rows.last().map(seen::id_of).or(self.before.take());
         } else if self.after.is_none() {
@@ -59,8 +77,9 @@ impl Scan {
             return;
         }
         self.holes += 1;
+        self.holes_in_a_row += 1;
         self.skip += 1;
-        self.is_over |= HOLES_MAX <= self.holes;
+        self.is_over |= HOLES_MAX <= self.holes_in_a_row;
     }
 
     /// Nothing more can be asked.
@@ -76,6 +95,11 @@ impl Scan {
     /// Whether every row could be read.
     pub const fn has_no_hole(&self) -> bool {
         self.holes == 0 && self.calls < CALLS_MAX
+    }
+
+    /// Every incident that was read.
+    pub const fn ids(&self) -> &BTreeSet<IncidentId> {
+        &self.ids
     }
 
     /// The incidents listed before and behind the first row that fails.
@@ -127,8 +151,14 @@ mod tests {
 
     #[test]
     fn every_row_but_those_that_fail_is_read() {
-        for (count, poison) in [(1, vec![0]), (250, vec![]), (250, vec![120]), (250, vec![0, 249]), (100, vec![40, 41])]
-        {
+        for (count, poison) in [
+            (1, vec![0]),
+            (250, vec![]),
+            (250, vec![120]),
+            (250, vec![0, 249]),
+            (90, vec![5, 10, 15, 20, 25]),
+            (100, vec![40, 41]),
+        ] {
             let (read, scan) = check(count, &poison);
             assert_eq!(read.len(), count as usize - poison.len(), "{count} rows, {poison:?} fail");
             assert_eq!(scan.has_no_hole(), poison.is_empty());

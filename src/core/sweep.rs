@@ -21,9 +21,9 @@ const WIDTH_MIN: Duration = Duration::from_secs(1);
 const WIDTH_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// Of the hour's calls, what sweeps may take: one in so many.
 const SHARE_OF_HOUR: u32 = 3;
-/// A list that is suddenly empty is not believed for so long. Lists that lie so were seen to last for an hour.
-const EMPTY_IS_DOUBTED: Duration = Duration::from_secs(2 * 3600);
-/// A server that refused bounds is asked with them again after so long.
+/// A sweep of more calls than this is never brought forward.
+const HURRIED_CALLS: u32 = 10;
+/// What a server refused is asked for again after so long.
 const REFUSAL_LASTS: Duration = Duration::from_secs(3600);
 
 /// The state of the sweeps of one tenant.
@@ -32,10 +32,8 @@ pub(crate) struct Sweeps {
     due: Moment,
     run: Option<Run>,
     width: Duration,
-    /// The newest row of the last sweep that had any.
-    newest: Option<Timestamp>,
-    /// Since when sweeps have been empty that should not be.
-    doubted_since: Option<Moment>,
+    /// Never more than a share of the hour, whoever is in a hurry.
+    not_before: Moment,
 }
 
 /// A reading under way, with what it may conclude.
@@ -68,14 +66,26 @@ pub(crate) struct Abilities {
     until: Moment,
 }
 
+/// What a reading goes around, and what it must not rely on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) quarantine: &'a Quarantine,
+    pub(crate) refusals: Refusals,
+    /// The source listed incidents before: that it lists none wants proof.
+    pub(crate) doubts_nothing: bool,
+}
+
 impl Abilities {
     pub(crate) fn refusals(&self, now: Moment) -> Refusals {
-        if now < self.until { self.refusals } else { Refusals { skip: self.refusals.skip, ..Refusals::default() } }
+        if now < self.until { self.refusals } else { Refusals::default() }
     }
 
     /// A reading found out more.
-    pub(crate) fn learn(&mut self, refusals: Refusals, now: Moment) {
-        if refusals != self.refusals(now) {
+    pub(crate) fn learn(&mut self, found: Refusals, now: Moment) {
+        let known = self.refusals(now);
+        let skip = known.skip.into_iter().chain(found.skip).min();
+        let refusals = Refusals { bounds: known.bounds || found.bounds, created: known.created || found.created, skip };
+        if refusals != known {
             *self = Self { refusals, until: now + REFUSAL_LASTS };
         }
     }
@@ -114,7 +124,7 @@ impl Position {
 
 impl Sweeps {
     pub(crate) const fn new(now: Moment) -> Self {
-        Self { due: now, run: None, width: FIRST_WIDTH, newest: None, doubted_since: None }
+        Self { due: now, run: None, width: FIRST_WIDTH, not_before: now }
     }
 
     pub(crate) const fn due(&self) -> Moment {
@@ -127,7 +137,7 @@ impl Sweeps {
 
     /// Somebody has reason to believe that there is more: sweep at once.
     pub(crate) fn hurry(&mut self, now: Moment) {
-        self.due = self.due.min(now);
+        self.due = self.due.min(now.max(self.not_before));
     }
 
     pub(crate) const fn run(&self) -> Option<&Run> {
@@ -144,15 +154,17 @@ impl Sweeps {
         position: Position,
         settings: &Settings,
         clock: &SourceClock,
-        around: (&Quarantine, Refusals),
+        around: Around<'_>,
         now: Moment,
     ) {
         let started = clock.agreed();
-        let (quarantine, refusals) = around;
+        let Around { quarantine, refusals, doubts_nothing } = around;
         let end = if refusals.bounds { None } else { self.window_end(position, started, settings.overlap) };
-        let windows = quarantine.around(Window { from: position.cursor, to: end });
-        let horizon = clock.latest().unwrap_or(position.cursor).max(position.cursor);
-        let reading = Reading::new(&windows, settings.page_size, refusals, horizon.floor_to_second());
+        let whole = Window { from: position.cursor, to: end };
+        // Without bounds one cannot go around anything.
+        let windows = if refusals.bounds { vec![whole] } else { quarantine.around(whole) };
+        let horizon = clock.latest().unwrap_or(position.cursor).max(position.cursor).floor_to_second();
+        let reading = Reading::new(&windows, settings.page_size, refusals, horizon, doubts_nothing);
         self.run = Some(Run { reading, end, started, began: now, oldest_unseen: None, newest: None, calls: 0 });
     }
 
@@ -167,7 +179,6 @@ impl Sweeps {
         position: Position,
         settings: &Settings,
         clock: &SourceClock,
-        quarantine: &Quarantine,
         now: Moment,
     ) -> Option<Outcome> {
         match self.run.as_ref()?.reading.step() {
@@ -183,13 +194,7 @@ impl Sweeps {
             }
             Step::Complete => {
                 let run = self.run.take().expect("it was there a moment ago");
-                let next = self.conclude(&run, position, settings, clock, now);
-                if self.is_doubtful(&run, next, quarantine, now) {
-                    let cursor = next.cursor;
-                    let why = format!("it lists nothing, though it listed incidents changed after {cursor} before");
-                    return Some(Outcome::Broken(why));
-                }
-                Some(Outcome::Complete(next))
+                Some(Outcome::Complete(self.conclude(&run, position, settings, clock, now)))
             }
         }
     }
@@ -223,26 +228,6 @@ impl Sweeps {
         position.after_sweep(started, run.oldest_unseen, settings.overlap)
     }
 
-    /// Rows may leave a list, but seldom all at once. An empty sweep where rows were listed that the cursor would pass over
-    /// moves nothing until it has said the same for long.
-    fn is_doubtful(&mut self, run: &Run, next: Position, quarantine: &Quarantine, now: Moment) -> bool {
-        if run.end.is_some() {
-            return false;
-        }
-        let expected = self.newest.filter(|&newest| next.cursor <= newest && !quarantine.holds(newest));
-        self.newest = self.newest.max(run.newest);
-        if run.newest.is_some() || 0 < run.reading.rows() || expected.is_none() {
-            self.doubted_since = None;
-            return false;
-        }
-        let since = *self.doubted_since.get_or_insert(now);
-        if EMPTY_IS_DOUBTED <= now.since(since) {
-            (self.newest, self.doubted_since) = (None, None);
-            return false;
-        }
-        true
-    }
-
     /// From where to where a long way back is being read, while a window of it is.
     pub(crate) fn way_back(
         &self,
@@ -255,8 +240,10 @@ impl Sweeps {
     }
 
     /// Never more than a share of the hour: where a sweep takes many calls, the next one comes later.
-    fn next_due(&self, run: &Run, settings: &Settings, now: Moment) -> Moment {
+    fn next_due(&mut self, run: &Run, settings: &Settings, now: Moment) -> Moment {
         let stretched = Duration::from_secs(3600) * run.calls * SHARE_OF_HOUR / settings.list.per_hour.max(1);
+        // A short one may be repeated at once now and then.
+        self.not_before = if HURRIED_CALLS < run.calls { run.began + stretched } else { run.began };
         (run.began + settings.sweep_every.max(stretched)).max(now)
     }
 

@@ -51,16 +51,23 @@ impl Tail {
 
     /// The page to ask for now: never anything older than the floor, and the newest behind the cursor where nothing is known
     /// yet of the source's clock.
-    pub(crate) fn query(&self, position: Position, clock: &SourceClock, quarantine: &Quarantine, now: Moment) -> Query {
+    pub(crate) fn query(
+        &self,
+        position: Position,
+        clock: &SourceClock,
+        quarantine: Option<&Quarantine>,
+        now: Moment,
+    ) -> Query {
         let time = clock.now(now);
         let quiet = time.map(|time| time.earlier(QUIET));
         let below = self.newest.map(|newest| newest.earlier(BELOW_NEWEST));
         let from = below.max(quiet).unwrap_or(position.cursor).max(position.floor).floor_to_second();
         // Neither from before what cannot be read, nor up to what cannot be read and is dated ahead.
-        let open = quarantine.around(Window { from, to: None });
-        let is_ahead = |window: &&Window| time.is_some_and(|time| time < window.from);
-        let window = open.iter().rev().find(|window| !is_ahead(window)).or(open.last()).copied();
-        Query { window: window.unwrap_or(Window { from, to: None }), created: None, skip: 0, top: self.top }
+        let whole = Window { from, to: None };
+        let open = quarantine.map_or(vec![whole], |quarantine| quarantine.around(whole));
+        let has_begun = |window: &&Window| window.from <= time.unwrap_or(from);
+        let window = open.iter().rev().find(has_begun).or(open.first()).copied().unwrap_or(whole);
+        Query { window, created: None, skip: 0, top: self.top }
     }
 
     /// Takes note of the newest row of an answer.

@@ -8,7 +8,6 @@ use crate::admin::metrics::wall_clock;
 use crate::core::poller::{Brief, Commit, Committed, Done, PassKind, Reader, Todo};
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::quota::QuotaState;
-use crate::model::names::IncidentId;
 use crate::model::page::{FetchError, Page, Query};
 use crate::run::tenant::{Decisions, Tenant};
 use crate::store::Endpoint;
@@ -181,8 +180,8 @@ fn tell_of_quarantine(tenant: &Tenant, quarantine: &Quarantine) {
     }
 }
 
-fn shown(id: Option<&IncidentId>) -> &str {
-    id.map_or("none", IncidentId::as_str)
+fn shown(id: Option<&String>) -> &str {
+    id.map_or("none", String::as_str)
 }
 
 fn tell_of_missed(tenant: &Tenant, missed: u64) {
@@ -251,6 +250,7 @@ fn show(tenant: &Tenant, decisions: &Decisions) {
         status.lag_seconds = health.swept().zip(server_time).map(|(swept, now)| now.since(swept).as_secs_f64());
         status.catching_up = health.catching_up().map(|(from, to)| (from.to_string(), to.to_string()));
         status.quarantined = poller.quarantine().windows().len();
+        status.broken_readings = health.broken_readings();
         status.audits = health.audits();
         status.audit_missed = health.audit_missed();
         status.error = error.map(ToString::to_string);

@@ -14,6 +14,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const ROUND_PATIENCE: Duration = Duration::from_secs(300);
 /// Failures in a row after which one round is given up.
 const FAILURES_MAX: u32 = 4;
+/// Readings in a row that prove nothing, after which it is given up.
+const BROKEN_MAX: u32 = 3;
 
 /// One complete round: every tenant swept once, every sink past the newest event. Given up where nothing moves any more.
 pub(crate) async fn done(config: &Config, board: &Board, store: &Store) -> Ending {
@@ -46,7 +48,8 @@ fn movement(status: &Status, reading: bool) -> u64 {
 }
 
 fn is_given_up(tenant: &TenantStatus) -> bool {
-    tenant.rounds == 0 && (tenant.refused || FAILURES_MAX <= tenant.failures)
+    let fails = FAILURES_MAX <= tenant.failures || BROKEN_MAX <= tenant.broken_readings;
+    tenant.rounds == 0 && (tenant.refused || fails)
 }
 
 /// The sinks that lack something, and how much.

@@ -176,7 +176,7 @@ fn settings(config: &Config) -> poller::Settings {
 }
 
 fn known(store: &Store, key: &TenantKey) -> Result<Known, StoreError> {
-    Ok(Known { position: store.position(key)?, quarantine: store.quarantine(key)? })
+    Ok(Known { position: store.position(key)?, quarantine: store.quarantine(key)?, has_listed: store.remembers(key)? })
 }
 
 /// The quota as a former process left it. An empty record of a tenant that is known means that it was lost.

@@ -16,7 +16,7 @@ use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::event::Event;
 use crate::model::moment::Moment;
-use crate::model::names::{Seq, SinkName, TenantKey, TenantName};
+use crate::model::names::{IncidentId, Seq, SinkName, TenantKey, TenantName};
 use crate::store::body::Press;
 use crate::store::command::{Command, Tell};
 use crate::store::error::{OpenError, StoreError};
@@ -25,7 +25,7 @@ use crate::store::open::Recovery;
 use crate::store::page::PageBatch;
 use crate::store::shared::{COMMANDS_MAX, Shared};
 use crate::store::tally::{Room, Tally};
-use crate::store::values::{Entry, Read};
+use crate::store::values::{Entry, Read, Remembered};
 use crate::store::writer::Writer;
 
 mod body;
@@ -213,6 +213,16 @@ impl Store {
     /// As [`state`](Self::state).
     pub fn quarantine(&self, tenant: &TenantKey) -> Result<Quarantine, StoreError> {
         Ok(self.shared.read(|ledger| ledger.get(&Key::Quarantine(tenant.clone())))?.unwrap_or_default())
+    }
+
+    /// Whether any incident of a tenant is remembered.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub fn remembers(&self, tenant: &TenantKey) -> Result<bool, StoreError> {
+        let (from, to) = (IncidentId::new(""), IncidentId::new("\u{10ffff}"));
+        let (from, to) = (Key::Seen(tenant.clone(), from), Key::Seen(tenant.clone(), to));
+        self.shared.read(|ledger| ledger.range::<Remembered>(&from, &to).next().transpose().map(|mark| mark.is_some()))
     }
 
     /// Remembers what could not be read of a tenant. Durable on return.

@@ -137,7 +137,7 @@ impl Ledger {
 
     /// What a poller goes on from.
     pub fn known(&self) -> Known {
-        Known { position: self.position, quarantine: self.quarantine.clone() }
+        Known { position: self.position, quarantine: self.quarantine.clone(), has_listed: !self.marks.is_empty() }
     }
 
     /// The newest durable event.
