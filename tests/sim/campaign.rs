@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::fault::Fault;
 use crate::invariant::Invariant;
-use crate::mistakes::Mistake;
+use crate::mistakes::{Mistake, Planted};
 use crate::simulation::{Failure, Report, Simulation};
 
 /// What came of many seeds.
@@ -64,13 +64,43 @@ pub struct Killed {
     pub what: String,
 }
 
-/// Runs seeds from this one on until the mistake is found, so many at most.
+/// Runs seeds from this one on until the mistake is found, so many at most. A seed that fails without it proves nothing.
 pub fn kill(mistake: &Mistake, from: u64, seeds_max: u64) -> Option<Killed> {
     (from..from + seeds_max).find_map(|seed| {
         let failure = Simulation::of(seed, mistake).run().err()?;
+        let sound = Mistake { without: None, core: None, model: Planted::Nothing, ..*mistake };
+        Simulation::of(seed, &sound).run().ok()?;
         let violation = failure.violation;
         Some(Killed { seeds: seed - from + 1, invariant: violation.invariant, what: violation.what })
     })
+}
+
+/// The same for all of these, on all cores, in their order.
+pub fn kill_all(
+    mistakes: &[&Mistake],
+    from: u64,
+    seeds_max: u64,
+    tell: impl Fn(&Mistake, Option<&Killed>) + Sync,
+) -> usize {
+    let (next, told) = (AtomicUsize::new(0), Mutex::new((0, BTreeMap::new(), 0)));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        while let Some((n, mistake)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, *mistakes.get(n)?)))
+        {
+            let killed = kill(mistake, from, seeds_max);
+            let mut told = told.lock().expect("nobody panics while it is locked");
+            let (shown, waiting, survivors) = &mut *told;
+            *survivors += usize::from(killed.is_none());
+            waiting.insert(n, killed);
+            while let Some(killed) = waiting.remove(shown) {
+                tell(mistakes[*shown], killed.as_ref());
+                *shown += 1;
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    told.into_inner().expect("nobody panics while it is locked").2
 }
 
 impl Outcome {

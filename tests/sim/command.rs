@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use xdrelay_simulation::campaign;
+use xdrelay_simulation::campaign::{self, Killed};
 use xdrelay_simulation::fault::Fault;
 use xdrelay_simulation::mistakes::{self, Mistake};
 use xdrelay_simulation::plan::Plan;
@@ -126,26 +126,21 @@ fn minimise(seed: u64, mistake: &Mistake, lines: usize) {
 
 /// Plants each mistake, and says how soon it was found.
 fn plant(from: u64, seeds: u64, name: Option<&&str>) -> bool {
-    println!("| mistake | layer off | seeds | by | what it does |\n|---|---|---|---|---|");
-    let mut survivors = Vec::new();
-    for mistake in mistakes::ALL.iter().filter(|mistake| name.is_none_or(|name| *name == mistake.name)) {
-        let without = mistake.layers_off();
-        match campaign::kill(mistake, from, seeds) {
-            Some(killed) => {
-                println!(
-                    "| {} | {without} | {} | {:?} | {} |",
-                    mistake.name, killed.seeds, killed.invariant, mistake.what
-                );
-                if name.is_some() {
-                    println!("{}", killed.what);
-                }
+    let start = Instant::now();
+    let wanted: Vec<_> = mistakes::ALL.iter().filter(|mistake| name.is_none_or(|name| *name == mistake.name)).collect();
+    println!("| mistake | left out | seeds | found by | what it does |\n|---|---|---|---|---|");
+    let survivors = campaign::kill_all(&wanted, from, seeds, |mistake, killed| {
+        let (name, left_out, what) = (mistake.name, mistake.layers_off(), mistake.what);
+        match killed {
+            Some(Killed { seeds, invariant, .. }) => {
+                println!("| {name} | {left_out} | {seeds} | {invariant:?} | {what} |")
             }
-            None => {
-                println!("| {} | {without} | NOT FOUND in {seeds} | | {} |", mistake.name, mistake.what);
-                survivors.push(mistake.name);
-            }
+            None => println!("| {name} | {left_out} | NOT FOUND in {seeds} | | {what} |"),
         }
-    }
-    println!("mistakes that were not found: {survivors:?}");
-    survivors.is_empty()
+        if let (Some(killed), 1) = (killed, wanted.len()) {
+            println!("{}", killed.what);
+        }
+    });
+    println!("{} mistakes, {survivors} not found, {:.1} s", wanted.len(), start.elapsed().as_secs_f64());
+    survivors == 0
 }

@@ -248,6 +248,8 @@ impl Plan {
         if self.faults.has(Fault::LtRefused) {
             // What lies behind the last row that may be skipped can be asked for in no way at all.
             self.faults = self.faults.without(Fault::SkipCap);
+            // And what cannot be read hides its whole page for ever, if pages cannot be made smaller either.
+            self.faults = self.faults.without(Fault::PoisonForever).without(Fault::TopIgnored);
         }
         if self.faults.has(Fault::TopIgnored) {
             // A second that is too large cannot be asked for in parts.
