@@ -281,3 +281,68 @@ fn every_metric_is_documented_and_every_documented_metric_is_there() {
     let invented = documented.difference(&registered).map(|name| format!("docs/operations.md: {name} is not there"));
     report(&absent.chain(invented).collect::<Vec<_>>());
 }
+
+/// The tests that a document names: `path::name` between backquotes.
+fn tests_named_in(document: &str) -> BTreeSet<(String, String)> {
+    let quoted = document.split('`').skip(1).step_by(2);
+    let named = quoted.filter_map(|text| text.split_once("::")).filter(|(path, _)| path.ends_with(".rs"));
+    named.map(|(path, name)| (path.to_owned(), name.to_owned())).collect()
+}
+
+/// The tests of a file: functions with an attribute that makes them one.
+fn tests_of(text: &str) -> BTreeSet<String> {
+    let mut is_test = false;
+    let mut names = BTreeSet::new();
+    for line in text.lines().map(str::trim_start) {
+        if line.starts_with("#[") {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            continue;
+        }
+        let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        if let (true, Some(function)) = (is_test, function) {
+            names.extend(function.split('(').next().map(str::to_owned));
+        }
+        is_test = false;
+    }
+    names
+}
+
+/// Rows of the fault table.
+const FAULTS: usize = 29;
+
+#[test]
+fn every_row_of_the_fault_table_is_held_by_tests_that_exist() {
+    let document = read("docs/faults.md");
+    let row = |number: usize| document.lines().find(|line| line.starts_with(&format!("| {number} | ")));
+    let mut complaints = Vec::new();
+    for number in 1..=FAULTS {
+        match row(number) {
+            None => complaints.push(format!("docs/faults.md: there is no row {number}")),
+            Some(row) if tests_named_in(row).is_empty() && !row.contains("Not tested") => {
+                complaints.push(format!("docs/faults.md: row {number} names no test and does not say why"));
+            }
+            Some(_) => {}
+        }
+    }
+    let named = tests_named_in(&document);
+    for (path, name) in &named {
+        let there = std::fs::read_to_string(top().join(path)).is_ok_and(|text| tests_of(&text).contains(name));
+        if !there {
+            complaints.push(format!("docs/faults.md: there is no test {path}::{name}"));
+        }
+    }
+    for source in sources("tests/faults") {
+        let unnamed =
+            tests_of(&source.text).into_iter().filter(|name| !named.contains(&(source.path.clone(), name.clone())));
+        complaints.extend(unnamed.map(|name| format!("docs/faults.md: {}::{name} is in no row", source.path)));
+    }
+    report(&complaints);
+}
+
+#[test]
+fn the_check_of_the_fault_table_can_fail() {
+    let named = tests_named_in("held by `a/b.rs::it_holds`, in `src/x.rs`, `Kind::Other` and a/c.rs::not_quoted");
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), [("a/b.rs".to_owned(), "it_holds".to_owned())]);
+    let text = "#[test]\nfn one() {\n\n    #[tokio::test(flavor = \"x\")]\n    async fn two() {\nfn no_test() {\n#[cfg(x)]\nfn nor_this() {";
+    assert_eq!(tests_of(text).into_iter().collect::<Vec<_>>(), ["one", "two"]);
+}

@@ -65,8 +65,8 @@ impl Answer {
         let token = self.token.clone();
         let text = self.json(settings)?;
         let fail = |why: String| shown(FetchError::Garbled { why }, &text, &token);
-        let raw: &RawValue = serde_json::from_str(text.json()).map_err(|error| fail(error.to_string()))?;
-        let bare: Bare<'_> = serde_json::from_str(raw.get()).map_err(|error| fail(error.to_string()))?;
+        let raw: &RawValue = serde_json::from_str(text.json()).map_err(|error| fail(excerpt(&error.to_string())))?;
+        let bare: Bare<'_> = serde_json::from_str(raw.get()).map_err(|error| fail(excerpt(&error.to_string())))?;
         if let Some(error) = bare.error {
             return Err(fail(format!("it holds an error object: {}", excerpt(error.get()))));
         }
@@ -180,12 +180,15 @@ impl Answer {
         self.error().and_then(|fault| fault.message).unwrap_or_else(|| self.text())
     }
 
+    /// The API's error object, without any echo of the token: an escape in the JSON may have hidden one before.
     fn error(&self) -> Option<Fault> {
         #[derive(Deserialize)]
         struct Envelope {
             error: Fault,
         }
-        serde_json::from_str::<Envelope>(&self.text()).ok().map(|envelope| envelope.error)
+        let Envelope { error } = serde_json::from_str(&self.text()).ok()?;
+        let clean = |text: Option<String>| text.map(|text| blotted(&text, self.token.secret()));
+        Some(Fault { code: clean(error.code), message: clean(error.message), target: clean(error.target) })
     }
 
     /// The body of an error as text, without any echo of the token.
@@ -258,6 +261,8 @@ fn wait_in(message: &str) -> Option<Duration> {
 fn shown(error: FetchError, text: &Text, token: &Token) -> FetchError {
     let json = text.json();
     let FetchError::Garbled { why } = error else { return error };
+    // An escape in the JSON may have hidden it before.
+    let why = blotted(&why, token.secret());
     if blotted(json, token.secret()) != json {
         return FetchError::Garbled { why: "it quotes the token, so nothing of it is shown".into() };
     }

@@ -127,7 +127,8 @@ impl Text {
                 text.push(char::REPLACEMENT_CHARACTER);
             }
             if REPAIRS_MAX < repairs.len() {
-                return Err(garbled(format!("it is no UTF-8 text: {}", excerpt(&text))));
+                // Nothing of it is shown: it may quote the token, in pieces too.
+                return Err(garbled(format!("it is no UTF-8 text: more than {REPAIRS_MAX} places in it are none")));
             }
         }
         Ok(Self { text, repairs })

@@ -5,6 +5,8 @@ mod answer;
 mod body;
 pub mod client;
 pub mod defender;
+#[doc(hidden)]
+pub mod fuzzing;
 
 use std::time::Duration;
 

@@ -215,6 +215,9 @@ impl Completeness {
             }
             Turn::Retry => self.retries.read(&page.rows, now),
         }
+        if let Some(refusals) = self.reading_mut().map(|reading| reading.refusals()) {
+            self.abilities.learn(refusals, now);
+        }
         wants_rows
     }
 

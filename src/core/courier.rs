@@ -67,6 +67,9 @@ const AFTER_MAX: Duration = Duration::from_secs(3600);
 const SETTLE_EVERY: Duration = Duration::from_millis(500);
 /// Refusals in a row after which it is not the events any more: somebody has to look at the receiver or its settings.
 const REFUSED_IN_A_ROW_MAX: usize = 20;
+/// From so many failures in a row on, each batch is half of the one before: it may be too much for the far side to take in time,
+/// or to refuse in a way that we could hear.
+const SMALLER_AFTER: u32 = 4;
 /// Events in the air at most: sent, and not confirmed.
 const IN_THE_AIR_MAX: u64 = 100_000;
 
@@ -235,7 +238,7 @@ impl Courier {
         &self.state
     }
 
-    /// Failures since the last delivery that worked.
+    /// Failures since the last delivery that worked. A refusal is none, as long as the rest flows on.
     pub const fn failures(&self) -> u32 {
         self.failures
     }
@@ -260,9 +263,8 @@ impl Courier {
     }
 
     fn failed(&mut self, error: DeliverError, handed: Handed, now: Moment) {
-        self.failures = self.failures.saturating_add(1);
         match error {
-            DeliverError::Retry { .. } if 3 <= self.failures && planted::is(Mistake::GiveUpAfterThree) => {
+            DeliverError::Retry { .. } if 2 <= self.failures && planted::is(Mistake::GiveUpAfterThree) => {
                 self.failures = 0;
                 self.confirmed(handed.last, now);
                 self.acknowledged = self.acknowledged.max(handed.scanned_to);
@@ -271,20 +273,29 @@ impl Courier {
             }
             DeliverError::Retry { why, after } => {
                 self.forget_the_air();
-                self.resume_at = now + self.retry.pause().max(after.unwrap_or_default().min(AFTER_MAX));
-                self.state = State::Retrying { why };
+                let pause = self.retry.pause().max(after.unwrap_or_default().min(AFTER_MAX));
+                self.stop_until(now + pause, State::Retrying { why });
+                if SMALLER_AFTER <= self.failures && 0 < handed.count {
+                    self.limit = (handed.count / 2).max(1);
+                }
             }
             DeliverError::Pause { why } => {
                 self.forget_the_air();
-                self.resume_at = now + self.pause.pause();
-                self.state = State::Paused { why };
+                let pause = self.pause.pause();
+                self.stop_until(now + pause, State::Paused { why });
             }
-            DeliverError::Refused(refusals) => self.refuse(refusals, now),
+            DeliverError::Refused(refusals) => self.refuse(refusals, handed, now),
             DeliverError::RefusedBatch { why } => match (handed.count, handed.last) {
-                (1, Some(seq)) => self.refuse(vec![Refusal { seq, why }], now),
+                (1, Some(seq)) => self.refuse(vec![Refusal { seq, why }], handed, now),
                 (count, _) => self.limit = (count / 2).max(1),
             },
         }
+    }
+
+    fn stop_until(&mut self, resume_at: Moment, state: State) {
+        self.failures = self.failures.saturating_add(1);
+        self.resume_at = resume_at;
+        self.state = state;
     }
 
     /// Nobody knows what became of what was in the air: it is sent again.
@@ -295,13 +306,14 @@ impl Courier {
 
     /// For good: remembered with the reason, and the rest flows on at once. But a receiver that takes nothing at all refuses
     /// no events; it is set up wrongly, and then everything is kept.
-    fn refuse(&mut self, refusals: Vec<Refusal>, now: Moment) {
-        self.refused_in_a_row += refusals.len();
+    fn refuse(&mut self, refusals: Vec<Refusal>, handed: Handed, now: Moment) {
+        // A part of a batch says nothing about the rest of it, however many they are.
+        self.refused_in_a_row += if refusals.len() < handed.count { 1 } else { refusals.len() };
         if REFUSED_IN_A_ROW_MAX < self.refused_in_a_row {
             let last = refusals.into_iter().next_back().map(|refusal| refusal.why).unwrap_or_default();
-            let why = format!("it refused {} events in a row, the last because {last}", self.refused_in_a_row);
-            self.resume_at = now + self.pause.pause();
-            self.state = State::Paused { why };
+            let why = format!("it refused {} times in a row, the last because {last}", self.refused_in_a_row);
+            let pause = self.pause.pause();
+            self.stop_until(now + pause, State::Paused { why });
             return;
         }
         self.state = State::Delivering;
@@ -428,6 +440,32 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_fails_again_and_again_becomes_smaller_until_it_works() {
+        let mut courier = courier(false);
+        let mut limits = Vec::new();
+        for hour in 0..8 {
+            let now = NOW + Duration::from_secs(3600 * hour);
+            let Todo::Send { after: Seq(0), limit } = courier.todo(now, Seq(100)) else { panic!("it gave up") };
+            limits.push(limit);
+            courier.sent(handed(1, limit as u64), Err(retry()), now);
+        }
+        assert_eq!(limits, [8, 8, 8, 8, 4, 2, 1, 1], "first as it was, so that its key is the same");
+        courier.sent(handed(1, 1), Ok(Some(Seq(1))), LATER);
+        assert_eq!(courier.todo(LATER, Seq(100)), acknowledged(1, vec![]));
+        assert_eq!(courier.todo(LATER, Seq(100)), Todo::Send { after: Seq(1), limit: 2 });
+    }
+
+    #[test]
+    fn many_refusals_in_one_batch_do_not_stop_the_rest_of_it() {
+        let mut courier = Courier::new(&Progress::default(), [], 100, true, 1);
+        let refusals: Vec<_> = (1..=60).map(|seq| Refusal { seq: Seq(seq), why: "too long".into() }).collect();
+        courier.sent(handed(1, 100), Err(DeliverError::Refused(refusals.clone())), NOW);
+        assert_eq!(courier.todo(NOW, Seq(100)), acknowledged(0, refusals));
+        assert_eq!(courier.todo(NOW, Seq(100)), Todo::Send { after: Seq(0), limit: 100 });
+        assert_eq!(courier.failures(), 0, "a refusal is no failure");
+    }
+
+    #[test]
     fn a_refusal_leaves_what_is_in_the_air_alone() {
         let mut courier = courier(true);
         courier.sent(handed(1, 5), Ok(None), NOW);
@@ -443,7 +481,7 @@ mod tests {
         let mut courier = courier(false);
         let mut now = NOW;
         for _ in 0..100 {
-            assert_eq!(courier.todo(now, Seq(1)), Todo::Send { after: Seq(0), limit: 8 });
+            assert!(matches!(courier.todo(now, Seq(1)), Todo::Send { after: Seq(0), .. }));
             courier.sent(handed(1, 1), Err(retry()), now);
             now = now + Duration::from_secs(61);
         }

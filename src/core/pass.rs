@@ -30,6 +30,8 @@ const TIMES_MAX: usize = 2_000;
 pub struct Pass {
     cell: Cell,
     top: u32,
+    /// A page of so many rows is full: what is asked for, or what the server was found to give at most.
+    full: u32,
     skip: u32,
     phase: Phase,
     /// The rows of the last page that held any, in their order.
@@ -74,11 +76,12 @@ pub enum Step {
 }
 
 impl Pass {
-    /// A reading of `cell` with `top` rows a page.
-    pub fn new(cell: Cell, top: u32) -> Self {
+    /// A reading of `cell` with `top` rows a page, of which the server is known to give `most`.
+    pub fn new(cell: Cell, top: u32, most: Option<u32>) -> Self {
         let top = top.max(ROWS_MIN);
+        let full = most.map_or(top, |most| top.min(most.max(ROWS_MIN)));
         let (last, times) = (Vec::new(), Vec::new());
-        Self { cell, top, skip: 0, phase: Phase::First, last, times, pages: 0, rows: 0, stumbles: 0 }
+        Self { cell, top, full, skip: 0, phase: Phase::First, last, times, pages: 0, rows: 0, stumbles: 0 }
     }
 
     /// What is needed next.
@@ -103,15 +106,18 @@ impl Pass {
             Phase::First => self.follow(keys),
             Phase::Joining if self.joins(&keys) => self.follow(keys),
             Phase::SteppedBack if self.joins(&keys) => self.follow(keys),
-            Phase::Joining => self.stumble(Phase::SteppedBack, self.skip.saturating_sub(self.top / 2)),
+            Phase::Joining => self.stumble(Phase::SteppedBack, self.skip.saturating_sub((self.full / 2).max(1))),
             // Rows that came in front meanwhile push the end of the last page into sight: still nothing is behind it.
             Phase::Confirming if self.is_short(&keys) && keys.iter().all(|key| self.last.contains(key)) => {
                 self.phase = Phase::Complete;
             }
             // The first page was empty, and lied.
             Phase::Confirming if self.last.is_empty() => self.follow(keys),
-            // The short page was not the end: join it to what came behind.
-            Phase::Confirming => self.stumble(Phase::Joining, self.skip.saturating_sub(self.shared())),
+            // The short page was not the end: perhaps the server gives no more at a time. Join it to what came behind.
+            Phase::Confirming => {
+                self.full = u32::try_from(self.last.len()).unwrap_or(self.full).clamp(ROWS_MIN, self.top);
+                self.stumble(Phase::Joining, self.skip.saturating_sub(self.shared()));
+            }
             Phase::SteppedBack | Phase::Complete | Phase::Broken => self.phase = Phase::Broken,
         }
         if PAGES_MAX <= self.pages && self.phase != Phase::Complete {
@@ -126,7 +132,13 @@ impl Pass {
             return false;
         }
         self.top = smaller;
+        self.full = self.full.min(smaller);
         true
+    }
+
+    /// How many rows the server gives on a page at most, where that was found to be less than what is asked for.
+    pub const fn most(&self) -> Option<u32> {
+        if self.full < self.top { Some(self.full) } else { None }
     }
 
     /// What is read.
@@ -160,11 +172,11 @@ impl Pass {
         if keys.iter().any(|key| !self.last.contains(key)) {
             // It goes on, so what it stumbled over lies behind it.
             self.stumbles = 0;
-        } else if self.top <= count {
+        } else if self.full <= count {
             // A full page that holds nothing new: a server that takes no notice of `$skip` would answer so for ever.
             return self.stumble(Phase::Joining, end.saturating_sub(self.shared()));
         }
-        let is_end = count < self.top || planted::is(Mistake::FullPageIsEnd);
+        let is_end = count < self.full || planted::is(Mistake::FullPageIsEnd);
         (self.phase, self.skip) = match is_end {
             true if planted::is(Mistake::ShortPageIsEnd) || planted::is(Mistake::FullPageIsEnd) => {
                 (Phase::Complete, end)
@@ -178,7 +190,7 @@ impl Pass {
     }
 
     const fn is_short(&self, keys: &[RowKey]) -> bool {
-        keys.len() < self.top as usize
+        keys.len() < self.full as usize
     }
 
     fn remember_times(&mut self, rows: &[Row]) {
@@ -203,7 +215,7 @@ impl Pass {
     }
 
     fn shared(&self) -> u32 {
-        if planted::is(Mistake::PagesNeedNotJoin) { 0 } else { SHARED_ROWS.min(self.top / 2) }
+        if planted::is(Mistake::PagesNeedNotJoin) { 0 } else { SHARED_ROWS.min(self.full / 2) }
     }
 }
 
@@ -230,7 +242,7 @@ mod tests {
 
     /// Reads a list that `change` alters before each call; returns the ids read, whether complete, and the calls made.
     fn check(mut rows: Vec<Row>, top: u32, mut change: impl FnMut(u32, &mut Vec<Row>)) -> (Vec<String>, bool, u32) {
-        let mut pass = Pass::new(everything(), top);
+        let mut pass = Pass::new(everything(), top, None);
         let (mut taken, mut calls) = (Vec::new(), 0);
         loop {
             let query = match pass.step() {
@@ -320,8 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_gives_fewer_rows_than_it_is_asked_for_is_read_to_the_end() {
+        for most in [2, 3, 7, 10] {
+            let (mut pass, mut taken) = (Pass::new(everything(), 10, None), Vec::new());
+            let mut calls = 0;
+            while let Step::Read(query) = pass.step() {
+                let page: Vec<_> = list(0..40).into_iter().skip(query.skip as usize).take(most).collect();
+                pass.read(&page);
+                taken.extend(ids(&page));
+                calls += 1;
+            }
+            assert!(pass.step() == Step::Complete && all(0..40, &taken), "{most} rows at a time");
+            assert!(calls <= 60, "{calls}");
+            assert_eq!(pass.most(), (most < 10).then_some(most as u32));
+        }
+    }
+
+    #[test]
     fn a_server_that_takes_no_notice_of_skip_is_found_out() {
-        let mut pass = Pass::new(everything(), 10);
+        let mut pass = Pass::new(everything(), 10, None);
         let mut calls = 0;
         while let Step::Read(_) = pass.step() {
             pass.read(&list(0..10));
@@ -333,7 +362,7 @@ mod tests {
 
     #[test]
     fn too_large_pages_are_halved_down_to_two_rows() {
-        let mut pass = Pass::new(everything(), 9);
+        let mut pass = Pass::new(everything(), 9, None);
         assert!(pass.shrink() && pass.shrink());
         assert_eq!(pass.step(), Step::Read(Query { window: everything().window, created: None, skip: 0, top: 2 }));
         assert!(!pass.shrink());

@@ -61,6 +61,8 @@ pub struct Refusals {
     pub created: bool,
     /// It refuses to skip so many rows.
     pub skip: Option<u32>,
+    /// It gives no more rows than this on a page, whatever is asked for.
+    pub rows: Option<u32>,
 }
 
 /// A reading under way.
@@ -187,6 +189,7 @@ impl Reading {
             Mode::Pages(pass) => {
                 self.rows = self.rows.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 pass.read(rows);
+                self.refusals.rows = self.refusals.rows.max(pass.most());
                 match pass.step() {
                     pass::Step::Complete => self.next_piece(),
                     pass::Step::Broken => self.cut("rows moved between the pages, so the reading proves nothing"),
@@ -279,7 +282,7 @@ impl Reading {
 
     fn begin(&mut self, piece: Piece) {
         self.piece = piece;
-        self.mode = Mode::Pages(Pass::new(piece.cell, self.top));
+        self.mode = Mode::Pages(Pass::new(piece.cell, self.top, self.refusals.rows));
     }
 
     /// Two pieces instead of one, or the same once more where there are no two.
@@ -330,8 +333,8 @@ impl Reading {
         }
     }
 
-    /// 400. What is refused is told from what was asked: many rows to skip, the time of creation; where it was neither, a
-    /// probe tells an upper bound from the page itself.
+    /// 400. What is refused is told from what was asked: many rows to skip, or the time of creation. Where it was neither, a
+    /// probe tells whether bounds are refused or the page.
     fn rejected(&mut self) -> bool {
         let skip = match &self.mode {
             Mode::Pages(pass) => pass.skip(),

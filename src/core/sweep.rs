@@ -84,7 +84,9 @@ impl Abilities {
     pub(crate) fn learn(&mut self, found: Refusals, now: Moment) {
         let known = self.refusals(now);
         let skip = known.skip.into_iter().chain(found.skip).min();
-        let refusals = Refusals { bounds: known.bounds || found.bounds, created: known.created || found.created, skip };
+        let rows = known.rows.max(found.rows);
+        let refusals =
+            Refusals { bounds: known.bounds || found.bounds, created: known.created || found.created, skip, rows };
         if refusals != known {
             *self = Self { refusals, until: now + REFUSAL_LASTS };
         }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::model::hash::ContentHash;
 use crate::model::members::Members;
 use crate::model::names::IncidentId;
+use crate::model::page::excerpt;
 use crate::model::timestamp::Timestamp;
 
 /// One row of a page: an incident as it came, and what of it we could read.
@@ -81,7 +82,10 @@ impl Head {
     pub fn read(json: &str) -> Self {
         let wire = match Wire::read(json) {
             Ok(wire) => wire,
-            Err(error) => return Self::Odd { id: None, why: format!("its members cannot be read: {error}") },
+            Err(error) => {
+                let why = format!("its members cannot be read: {}", excerpt(&error.to_string()));
+                return Self::Odd { id: None, why };
+            }
         };
         let Some(id) = wire.id.and_then(id_text) else {
             return Self::Odd { id: None, why: "incidentId is missing".into() };

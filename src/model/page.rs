@@ -110,7 +110,7 @@ pub fn split(body: &str) -> Result<Vec<&RawValue>, FetchError> {
     if !body.trim_start().starts_with('{') {
         return Err(garbled(format!("it is no JSON object but begins with {:?}", excerpt(body))));
     }
-    let envelope: Envelope<'_> = serde_json::from_str(body).map_err(|error| garbled(error.to_string()))?;
+    let envelope: Envelope<'_> = serde_json::from_str(body).map_err(|error| garbled(excerpt(&error.to_string())))?;
     match envelope {
         Envelope { error: Some(error), .. } => {
             Err(garbled(format!("it holds an error object: {}", excerpt(error.get()))))

@@ -191,7 +191,11 @@ fn tenants(config: &Config, around: &Surroundings) -> Result<BTreeMap<TenantName
         let tenant = Tenant::new(name.clone(), config, around.clone());
         tenant
             .map(|tenant| (name.clone(), Arc::new(tenant)))
-            .map_err(|why| RunError::Tenant { tenant: name.clone(), why })
+            // Reading the store is part of it, and its failure is no mistake in the configuration.
+            .map_err(|why| match why.downcast::<StoreError>() {
+                Ok(error) => RunError::Store(error),
+                Err(why) => RunError::Tenant { tenant: name.clone(), why },
+            })
     };
     config.tenants.iter().map(tenant).collect()
 }

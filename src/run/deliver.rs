@@ -1,6 +1,7 @@
 //! The loop of one sink: reads the outbox, renders, hands over, makes the progress durable. The courier decides.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,8 +136,9 @@ impl Delivery {
             }
             Todo::Settle => {
                 let result = self.limited(open.sink.deliver(&[])).await;
+                let failures = open.courier.failures();
                 open.courier.settled(result, self.clock.now());
-                self.show(open);
+                self.show(open, failures);
             }
             Todo::Send { after, limit } => self.send(open, after, limit).await?,
             Todo::Commit(progress, refusals) => self.commit(open, progress, refusals).await?,
@@ -166,7 +168,7 @@ impl Delivery {
         let scanned_to = chunk.scanned_to;
         let (outgoing, unfit) = self.render(chunk, &open.courier);
         let last = outgoing.last().map(|outgoing| outgoing.seq);
-        let handed = Handed { scanned_to, last, count: outgoing.len() };
+        let handed = Handed { scanned_to, last, count: outgoing.len() + unfit.len() };
         let result = if !unfit.is_empty() {
             Err(DeliverError::Refused(unfit))
         } else if outgoing.is_empty() {
@@ -174,19 +176,17 @@ impl Delivery {
         } else {
             self.limited(open.sink.deliver(&outgoing)).await
         };
-        let failures = open.courier.failures();
-        if let Err(error) = &result {
-            self.complain(error, failures);
-        } else if 0 < failures {
-            tracing::info!(sink = %self.name, failures, "the sink takes events again");
+        if let Err(DeliverError::RefusedBatch { why }) = &result {
+            tracing::debug!(sink = %self.name, count = handed.count, why, "a batch was refused; smaller ones tell which event it is");
         }
         if result.is_ok() {
             open.handed_over.extend(outgoing.into_iter().map(|Outgoing { seq, event, .. }| {
                 (seq, Handover { tenant: event.tenant, last_update: event.last_update })
             }));
         }
+        let failures = open.courier.failures();
         open.courier.sent(handed, result, self.clock.now());
-        self.show(open);
+        self.show(open, failures);
         Ok(())
     }
 
@@ -246,35 +246,38 @@ impl Delivery {
         Ok(())
     }
 
-    /// The first failure is a warning, and so is every tenth.
-    fn complain(&self, error: &DeliverError, failures: u32) {
-        match error {
-            DeliverError::Retry { why, .. } if failures.is_multiple_of(10) => {
-                tracing::warn!(sink = %self.name, failures = failures + 1, why, "the sink takes nothing; events wait, it is tried again");
-            }
-            DeliverError::Pause { why } if failures.is_multiple_of(10) => {
-                tracing::warn!(sink = %self.name, failures = failures + 1, why, "the sink needs attention; events wait");
-            }
-            DeliverError::Retry { why, .. } | DeliverError::Pause { why } | DeliverError::RefusedBatch { why } => {
-                tracing::debug!(sink = %self.name, failures = failures + 1, why, "delivery");
-            }
-            // Told one by one when they are made durable.
-            DeliverError::Refused(_) => {}
-        }
-    }
-
-    fn show(&self, open: &Open) {
+    /// How the sink fares now, and what is news since there were so many failures in a row.
+    fn show(&self, open: &Open, failures_before: u32) {
+        let failures = open.courier.failures();
         let (state, error) = match open.courier.state() {
             State::New => ("new", None),
             State::Delivering => ("delivering", None),
             State::Retrying { why } => ("retrying", Some(why.clone())),
             State::Paused { why } => ("paused", Some(why.clone())),
         };
+        match &error {
+            Some(why) if failures != failures_before => self.complain(state, failures, why),
+            None if failures < failures_before => {
+                tracing::info!(sink = %self.name, failures = failures_before, "the sink takes events again");
+            }
+            Some(_) | None => {}
+        }
         self.board.sink(&self.name, |status| {
             state.clone_into(&mut status.state);
             status.error = error;
-            status.failures = open.courier.failures();
+            status.failures = failures;
         });
+    }
+
+    /// The first failure is a warning, and so is every tenth after it.
+    fn complain(&self, state: &str, failures: u32, why: &str) {
+        if failures % 10 != 1 {
+            tracing::debug!(sink = %self.name, failures, why, "delivery");
+        } else if state == "paused" {
+            tracing::warn!(sink = %self.name, failures, why, "the sink needs attention; events wait");
+        } else {
+            tracing::warn!(sink = %self.name, failures, why, "the sink takes nothing; events wait, it is tried again");
+        }
     }
 
     /// A delivery within the time that a sink may take; one that hangs beyond its own timeouts is given up for now.
@@ -283,9 +286,18 @@ impl Delivery {
         delivery: impl Future<Output = Result<Option<Seq>, DeliverError>>,
     ) -> Result<Option<Seq>, DeliverError> {
         let longest = self.config.kind.delivery_max();
-        tokio::time::timeout(longest, delivery).await.unwrap_or_else(|_| {
-            Err(DeliverError::Retry { why: format!("no answer within {} s", longest.as_secs()), after: None })
-        })
+        let mut delivery = pin!(tokio::time::timeout(longest, delivery));
+        let who = format!("sink {}", self.name);
+        loop {
+            // It is waited for and not stuck: `timeout` of a sink may be longer than a loop may be silent.
+            match tokio::time::timeout(LONGEST_WAIT, &mut delivery).await {
+                Ok(delivered) => {
+                    let why = || format!("no answer within {} s", longest.as_secs());
+                    return delivered.unwrap_or_else(|_| Err(DeliverError::Retry { why: why(), after: None }));
+                }
+                Err(_) => self.board.beat(&who),
+            }
+        }
     }
 
     /// Writes a failure to the board; true for the first one.

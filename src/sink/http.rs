@@ -32,7 +32,8 @@ const REQUESTS_TIME: Duration = Duration::from_secs(30);
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "at least once: an event counts when its request was answered with 2xx; where an answer \
-     was lost, the same events are sent again with the same Idempotency-Key and event_id";
+     was lost, the same events are sent again with the same event_id, and at first as the same request with the same \
+     Idempotency-Key";
 /// Events in one call with `batch = "one"`, so that few are in the air when the daemon stops.
 const SINGLES_MAX: usize = 16;
 /// `batch_events` at most.
@@ -249,6 +250,8 @@ pub struct Http {
     headers: HeaderMap,
     /// Secrets and compression, beside the runtime.
     desk: Blocking<Option<Auth>>,
+    /// The first and the last event of a request that nobody knows the outcome of: it goes again as it was.
+    unanswered: Option<(Seq, Seq)>,
 }
 
 impl Http {
@@ -276,18 +279,23 @@ impl Http {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let desk = Blocking::new(config.auth.clone(), config.timeout.0);
-        Ok(Self { config: config.clone(), client, headers, desk })
+        Ok(Self { config: config.clone(), client, headers, desk, unanswered: None })
     }
 
     /// Request after request, in order, for as long as [`REQUESTS_TIME`] lasts. A failure after a part of them leaves its
     /// telling to the next call, and so does what is left.
-    async fn send_all(&self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
+    async fn send_all(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
         let began = Instant::now();
         let mut rest = events;
         let mut answered = None;
         while !rest.is_empty() && (answered.is_none() || began.elapsed() < REQUESTS_TIME) {
-            let (batch, later) = rest.split_at(self.config.count_of_next(rest));
-            match self.send(batch).await {
+            let (batch, later) = rest.split_at(self.count_of_next(rest));
+            self.unanswered = Some((batch[0].seq, batch[batch.len() - 1].seq));
+            let sent = self.send(batch).await;
+            if !matches!(sent, Err(DeliverError::Retry { .. })) {
+                self.unanswered = None;
+            }
+            match sent {
                 Ok(()) => answered = batch.last().map(|event| event.seq),
                 Err(error) if answered.is_none() => return Err(error),
                 Err(_) => break,
@@ -295,6 +303,17 @@ impl Http {
             rest = later;
         }
         Ok(answered)
+    }
+
+    /// How many of these events go into the next request: at least one, and as many as the time before where that was not
+    /// answered.
+    fn count_of_next(&self, events: &[Outgoing]) -> usize {
+        match self.unanswered {
+            Some((first, last)) if events.first().is_some_and(|event| event.seq == first) => {
+                events.iter().take_while(|event| event.seq <= last).count()
+            }
+            Some(_) | None => self.config.count_of_next(events),
+        }
     }
 
     async fn send(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {

@@ -67,25 +67,26 @@ impl Checkpoint {
         File::open(dir)?.sync_all()
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let body = serde_json::to_vec(self).expect("our own struct has text keys and no failing serializer");
         [header(&body).as_bytes(), &body].concat()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (head, body) = bytes.split_at(end + 1);
         (head == header(body).as_bytes()).then(|| serde_json::from_slice(body).ok()).flatten()
     }
 }
 
-fn header(body: &[u8]) -> String {
+pub(crate) fn header(body: &[u8]) -> String {
     format!("xdrelay checkpoint 1 {:08x}\n", crc32fast::hash(body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::quarantine::Quarantined;
     use crate::model::moment::Moment;
     use crate::model::timestamp::Timestamp;
 
@@ -93,7 +94,11 @@ mod tests {
         let quota = |n| QuotaState { minute: Moment::from_nanos(n), hour: Moment::from_nanos(n + 1) };
         let position =
             Position { floor: Timestamp::from_ticks(3), ..Position::start(Timestamp::from_ticks(generation)) };
-        let tenant = Tenant { position: Some(position), sequence: 9, list: Some(quota(5)), ..Tenant::default() };
+        let window = (Timestamp::from_seconds(generation), Timestamp::from_seconds(generation + 1));
+        let window = Quarantined::new(window, Timestamp::from_seconds(99), "500 for this window");
+        let quarantine = Quarantine::default().with(window).expect("room");
+        let (list, get) = (Some(quota(5)), None);
+        let tenant = Tenant { position: Some(position), sequence: 9, quarantine, list, get };
         Checkpoint {
             generation,
             written: 1_795_000_000,
@@ -130,7 +135,7 @@ mod tests {
             for bit in 0..8 {
                 let mut flipped = whole.clone();
                 flipped[at] ^= 1 << bit;
-                check(&flipped, &format!("bit {bit} of byte {at}"));
+                assert_eq!(Checkpoint::decode(&flipped), None, "bit {bit} of byte {at}");
             }
         }
         fs::write(&newer, &whole).expect("written");

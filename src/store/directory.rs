@@ -41,7 +41,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// Makes the directory where there is none (mode 0700) and takes it.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let io = |source| OpenError::at(path, source);
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
         if let Some(found) = stranger(path).map_err(io)? {
             return Err(OpenError::Foreign { dir: path.to_owned(), found });
@@ -72,7 +72,7 @@ impl Directory {
 
     /// Whether there is nothing here that an xdrelay left behind: a first run.
     pub(crate) fn is_fresh(&self) -> Result<bool, OpenError> {
-        let io = |source| OpenError::Io { path: self.path.clone(), source };
+        let io = |source| OpenError::at(&self.path, source);
         for entry in fs::read_dir(&self.path).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
             let name = name.to_string_lossy();
@@ -85,7 +85,7 @@ impl Directory {
 
     /// Whether a damaged database can be set aside.
     pub(crate) fn has_room_aside(&self) -> Result<bool, OpenError> {
-        let io = |source| OpenError::Io { path: self.path.clone(), source };
+        let io = |source| OpenError::at(&self.path, source);
         let entries = fs::read_dir(&self.path).map_err(io)?.collect::<io::Result<Vec<_>>>().map_err(io)?;
         let aside = entries.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE)).count();
         Ok(aside < ASIDE_MAX)
@@ -94,7 +94,7 @@ impl Directory {
     /// Gives the database that was just made its name. One that has the name is set aside first; where it went is
     /// returned.
     pub(crate) fn install(&self) -> Result<Option<PathBuf>, OpenError> {
-        let io = |source| OpenError::Io { path: self.database(), source };
+        let io = |source| OpenError::at(&self.database(), source);
         let aside = self.database().exists().then(|| self.free_name());
         if let Some(aside) = &aside {
             fs::rename(self.database(), aside).map_err(io)?;
@@ -206,7 +206,7 @@ fn stranger(path: &Path) -> io::Result<Option<String>> {
 }
 
 fn take_lock(path: &Path) -> Result<File, OpenError> {
-    let io = |source| OpenError::Io { path: path.join(LOCK), source };
+    let io = |source| OpenError::at(&path.join(LOCK), source);
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK)).map_err(io)?;

@@ -1,7 +1,7 @@
 //! What can go wrong in the store. The variants are the decisions of the caller; the words are for people.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::store::values::Damage;
 
@@ -24,9 +24,9 @@ pub enum OpenError {
         /// What was found there.
         found: String,
     },
-    /// A newer program wrote it.
-    #[error("{} has format {found}, this program knows {known}; use the newer xdrelay again", .dir.display())]
-    Newer {
+    /// Another program wrote it, most likely a newer one.
+    #[error("{} has format {found}, this program knows {known}; {}", .dir.display(), other(*.found, *.known))]
+    OtherFormat {
         /// The state directory.
         dir: PathBuf,
         /// Its format.
@@ -60,6 +60,25 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// What the system refused at a place. A full disk is told as such: the remedy is another.
+    pub(crate) fn at(path: &Path, source: io::Error) -> Self {
+        if is_full(&source) {
+            Self::Full { dir: path.to_owned(), why: source.to_string() }
+        } else {
+            Self::Io { path: path.to_owned(), source }
+        }
+    }
+}
+
+const fn other(found: u32, known: u32) -> &'static str {
+    if known < found {
+        "use the newer xdrelay again"
+    } else {
+        "no xdrelay that was released wrote that: restore the directory, or move it away and start anew from a chosen time"
+    }
 }
 
 fn by(pid: Option<u32>) -> String {

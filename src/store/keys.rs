@@ -202,6 +202,7 @@ mod tests {
             tenant().prop_map(Key::Position),
             tenant().prop_map(Key::Sequence),
             (tenant(), endpoint).prop_map(|(tenant, endpoint)| Key::Quota(tenant, endpoint)),
+            tenant().prop_map(Key::Quarantine),
             (tenant(), ".{0,300}").prop_map(|(tenant, id)| Key::seen(&tenant, &IncidentId::new(id))),
             seq().prop_map(Key::Event),
             (seq(), any::<u32>()).prop_map(|(seq, n)| Key::Chunk(seq, n)),
@@ -241,6 +242,7 @@ mod tests {
         check(Key::Sequence(tenant()), "110000000174");
         check(Key::Quota(tenant(), Endpoint::List), "12000000017401");
         check(Key::Quota(tenant(), Endpoint::Get), "12000000017402");
+        check(Key::Quarantine(tenant()), "130000000174");
         check(Key::seen(&tenant(), &IncidentId::new("7")), "20000000017437");
         check(Key::Event(Seq(258)), "300000000000000102");
         check(Key::Chunk(Seq(258), 3), "31000000000000010200000003");

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::store::error::StoreError;
 use crate::store::keys::{Key, Prefix};
 use crate::store::values::{self, Damage, VALUE_MAX};
+use crate::store::waker::{self, Waker};
 
 /// sled's page cache, in bytes of its own counting: twice that in memory. Measured with 100 000 marks: 4 MiB make 23 MB of
 /// resident memory, 16 MiB make 37 MB, and neither is faster.
@@ -31,7 +32,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
-    db: sled::Db,
+    /// Taken when it is dropped, only then.
+    db: Option<(Waker, sled::Db)>,
     /// A second handle of sled's file: sled's flush writes, only this syncs.
     file: File,
 }
@@ -40,34 +42,46 @@ impl Ledger {
     /// Opens or makes the database in a directory. A panic inside sled, which damage can cause, is
     /// [`StoreError::Corrupt`].
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        remove_unfinished_snapshots(path)?;
         let start = Instant::now();
-        let db = loop {
+        let (config, db) = loop {
             let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(Some(TICK_MS));
-            match guarded(|| config.open().map_err(StoreError::from)) {
+            match waker::open(&config) {
                 Err(StoreError::Poisoned { why }) if is_locked(&why) && start.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                outcome => break outcome?,
+                outcome => break (config, outcome?),
             }
         };
         let file = File::open(path.join("db"))?;
-        Ok(Self { path: path.to_owned(), db, file })
+        let waker = Waker::new(config, db.clone())?;
+        Ok(Self { path: path.to_owned(), db: Some((waker, db)), file })
+    }
+
+    fn db(&self) -> &sled::Db {
+        let (_, db) = self.db.as_ref().expect("it is there until this is dropped");
+        db
     }
 
     /// Whether there is nothing in it at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.db.is_empty()
+        self.db().is_empty()
     }
 
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
         let key = key.encode();
-        Ok(self.db.get(&key)?.map(|value| values::decode(&key, &value)).transpose()?)
+        Ok(self.db().get(&key)?.map(|value| values::decode(&key, &value)).transpose()?)
+    }
+
+    /// Whether there is something under a key, whatever it is.
+    pub(crate) fn has(&self, key: &Key) -> Result<bool, StoreError> {
+        Ok(self.db().contains_key(key.encode())?)
     }
 
     /// The body of a chunk.
     pub(crate) fn chunk(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         let key = key.encode();
-        Ok(self.db.get(&key)?.map(|value| values::unseal(&key, &value).map(<[u8]>::to_vec)).transpose()?)
+        Ok(self.db().get(&key)?.map(|value| values::unseal(&key, &value).map(<[u8]>::to_vec)).transpose()?)
     }
 
     /// Everything under a prefix, in order.
@@ -75,7 +89,7 @@ impl Ledger {
         &self,
         prefix: Prefix<'_>,
     ) -> impl Iterator<Item = Result<(Key, T), StoreError>> + use<T> {
-        self.db.scan_prefix(prefix.encode()).map(read)
+        self.db().scan_prefix(prefix.encode()).map(read)
     }
 
     /// Everything under a prefix behind one of its keys, in order.
@@ -89,7 +103,7 @@ impl Ledger {
         let within = move |pair: &sled::Result<(sled::IVec, sled::IVec)>| {
             pair.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix))
         };
-        self.db.range((from, Bound::Unbounded)).take_while(within).map(read)
+        self.db().range((from, Bound::Unbounded)).take_while(within).map(read)
     }
 
     /// Everything from one key up to another, both included, in order.
@@ -98,17 +112,17 @@ impl Ledger {
         from: &Key,
         to: &Key,
     ) -> impl Iterator<Item = Result<(Key, T), StoreError>> + use<T> {
-        self.db.range(from.encode()..=to.encode()).map(read)
+        self.db().range(from.encode()..=to.encode()).map(read)
     }
 
     /// The keys from one up to another, both included, whatever their values.
     pub(crate) fn keys(&self, from: &Key, to: &Key) -> impl Iterator<Item = Result<Key, StoreError>> + use<> {
-        self.db.range(from.encode()..=to.encode()).keys().map(|key| Ok(known(&key?)?))
+        self.db().range(from.encode()..=to.encode()).keys().map(|key| Ok(known(&key?)?))
     }
 
     /// Makes everything that was applied durable.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush()?;
+        self.db().flush()?;
         self.file.sync_all()?;
         Ok(())
     }
@@ -121,6 +135,23 @@ impl Ledger {
     /// Bytes of the database file.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+}
+
+impl Drop for Ledger {
+    /// sled syncs once more when it closes, and panics where that fails. What was confirmed was synced before.
+    fn drop(&mut self) {
+        let parts = self.db.take();
+        let close = || {
+            if let Some((waker, db)) = parts {
+                // Has a handle of its own, and the last one closes.
+                drop(waker);
+                drop(db);
+            }
+        };
+        if catch_unwind(AssertUnwindSafe(close)).is_err() {
+            tracing::warn!("the database did not close in good order; what was confirmed is durable");
+        }
     }
 }
 
@@ -166,7 +197,7 @@ impl Pending {
         if count == 0 {
             return Ok(false);
         }
-        ledger.db.apply_batch(batch)?;
+        ledger.db().apply_batch(batch)?;
         Ok(true)
     }
 
@@ -176,6 +207,24 @@ impl Pending {
         self.count += 1;
         self.batch.insert(key, value);
     }
+}
+
+/// sled writes a snapshot of its page table at every start, under a name of its own until it is whole; killed in between, it
+/// takes the half of it for damage of the whole database. The one before is there still, and all of it is in the log.
+fn remove_unfinished_snapshots(path: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs something that reads the database; sled answers some kinds of damage with a panic.

@@ -33,6 +33,8 @@ mod checkpoint;
 mod command;
 mod directory;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod ledger;
 pub mod open;
@@ -43,6 +45,7 @@ mod shared;
 mod sinks;
 pub mod tally;
 mod values;
+mod waker;
 mod writer;
 
 /// Entries of the index that one read looks at, wanted or not.
@@ -141,7 +144,7 @@ impl Store {
     /// [`OpenError`]; the process ends with exit code 73.
     pub fn open(settings: Settings) -> Result<Opened, OpenError> {
         let found = open::open(&settings)?;
-        let io = |source| OpenError::Io { path: settings.dir.clone(), source };
+        let io = |source| OpenError::at(&settings.dir, source);
         if let Err(problem) = found.directory.lay_ballast(settings.min_free) {
             tracing::debug!(%problem, "the ballast could not be laid in");
         }
@@ -225,7 +228,8 @@ impl Store {
         self.shared.read(|ledger| ledger.range::<Remembered>(&from, &to).next().transpose().map(|mark| mark.is_some()))
     }
 
-    /// Remembers what could not be read of a tenant. Durable on return.
+    /// Remembers what could not be read of a tenant. A whole quarantine fits into one value.
+    /// Durable on return.
     ///
     /// # Errors
     /// As [`state`](Self::state).

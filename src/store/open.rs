@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 
 use crate::core::poller::Position;
+use crate::core::quarantine::Quarantine;
+use crate::core::quota::QuotaState;
 use crate::model::names::TenantKey;
 use crate::store::checkpoint::{Checkpoint, Tenant};
 use crate::store::directory::{Directory, unix_seconds};
@@ -106,7 +108,7 @@ fn existing(directory: &Directory, checkpoint: Option<&Checkpoint>) -> Result<(L
         Some(Version { ledger: magic, format, .. }) if magic == MAGIC && format == FORMAT => {}
         Some(Version { ledger: magic, format, .. }) if magic == MAGIC => {
             let dir = directory.path().to_owned();
-            return Err(Unusable::Never(OpenError::Newer { dir, found: format, known: FORMAT }));
+            return Err(Unusable::Never(OpenError::OtherFormat { dir, found: format, known: FORMAT }));
         }
         Some(_) => return Err(unmarked(directory, checkpoint, "a database of something else")),
         None if ledger.is_empty() => return Err(Unusable::Damaged("its database is empty".into())),
@@ -115,6 +117,7 @@ fn existing(directory: &Directory, checkpoint: Option<&Checkpoint>) -> Result<(L
     let outbox = guarded(|| Outbox::load(&ledger)).map_err(sort)?;
     if let Some(checkpoint) = checkpoint {
         guarded(|| is_not_behind(&ledger, &outbox, checkpoint)).map_err(sort)?;
+        guarded(|| restore_quotas(&ledger, checkpoint)).map_err(sort)?;
     }
     Ok((ledger, outbox))
 }
@@ -163,8 +166,30 @@ fn is_not_behind(ledger: &Ledger, outbox: &Outbox, checkpoint: &Checkpoint) -> R
         if ledger.get::<u64>(&Key::Sequence(key.clone()))?.unwrap_or_default() < tenant.sequence {
             return behind(format!("the sequence of {key}"));
         }
+        // Once there was one, an empty one stays behind.
+        if !tenant.quarantine.is_empty() && ledger.get::<Quarantine>(&Key::Quarantine(key.clone()))?.is_none() {
+            return behind(format!("the quarantine of {key}"));
+        }
     }
     Ok(())
+}
+
+/// A quota that was lost would let calls go that are not ours any more; the checkpoint knows of most of them.
+fn restore_quotas(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    let mut pending = Pending::default();
+    for (key, Tenant { list, get, .. }) in &checkpoint.tenants {
+        for (endpoint, known) in [(Endpoint::List, list), (Endpoint::Get, get)] {
+            let Some(known) = known else { continue };
+            let place = Key::Quota(key.clone(), endpoint);
+            let found = ledger.get::<QuotaState>(&place)?.unwrap_or_default();
+            let state = QuotaState { minute: found.minute.max(known.minute), hour: found.hour.max(known.hour) };
+            if state != found {
+                tracing::warn!(tenant = %key, ?endpoint, "the database had lost its quota; it is the checkpoint's again");
+                pending.put(&place, &state);
+            }
+        }
+    }
+    if pending.apply(ledger)? { ledger.sync() } else { Ok(()) }
 }
 
 /// Makes a ledger that knows what a checkpoint knows (nothing, for a first run), and gives it the name of the database

@@ -51,7 +51,6 @@ impl Outbox {
             }
         }
         let delivered = outbox.delivered_to();
-        let refused = outbox.refused_between(ledger, Seq(0), delivered)?;
         outbox.cut_to = delivered;
         let mut last = totals.cut;
         for entry in ledger.scan::<Entry>(Prefix::Events) {
@@ -61,7 +60,8 @@ impl Outbox {
             }
             last = last.max(seq);
             outbox.add(seq, &entry);
-            if seq <= outbox.cut_to && !refused.contains(&seq) {
+            // Asked one by one: so many may have been refused that their list has no place in memory.
+            if seq <= outbox.cut_to && !outbox.is_refused(ledger, seq)? {
                 outbox.cut_to = Seq(seq.0.saturating_sub(1));
             }
         }
@@ -186,6 +186,11 @@ impl Outbox {
         self.events = self.events.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry.compressed);
         body::remove(seq, entry, pending);
+    }
+
+    fn is_refused(&self, ledger: &Ledger, seq: Seq) -> Result<bool, StoreError> {
+        let mut sinks = self.sinks.keys();
+        sinks.try_fold(false, |is, sink| Ok(is || ledger.has(&Key::Refused(sink.clone(), seq))?))
     }
 
     fn refused_between(&self, ledger: &Ledger, from: Seq, to: Seq) -> Result<BTreeSet<Seq>, StoreError> {

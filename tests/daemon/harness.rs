@@ -35,7 +35,16 @@ pub(crate) async fn lively() -> Sandbox {
 
 /// A sandbox in which nothing happens by itself, with so many incidents of the last minutes.
 pub(crate) async fn still(count: u32, settings: Settings) -> Sandbox {
-    let sandbox = sandbox(Knobs { pace: Pace::default(), ..small() }, settings).await;
+    filled(sandbox(Knobs { pace: Pace::default(), ..small() }, settings).await, count)
+}
+
+/// As [`still`] without quotas, each number another tenant than the usual one.
+pub(crate) async fn another(number: u32, count: u32) -> Sandbox {
+    let tenant_id = format!("5a11d0b0-7e57-4000-8000-{number:012}");
+    filled(sandbox(Knobs { pace: Pace::default(), tenant_id, ..small() }, unlimited()).await, count)
+}
+
+fn filled(sandbox: Sandbox, count: u32) -> Sandbox {
     if 0 < count {
         let now = sandbox.now();
         let from = now.earlier(Duration::from_secs(300));
@@ -129,6 +138,16 @@ impl Place {
         )
     }
 
+    /// The table of a tenant that this sandbox is, behind other addresses than its own.
+    pub(crate) fn tenant_behind(&self, name: &str, sandbox: &Sandbox, api_url: &str, login_url: &str) -> String {
+        let url = |key: &str, url: &str| format!("{key} = \"{url}\"");
+        let own = sandbox.url().to_string();
+        let table = self.tenant(name, sandbox);
+        table
+            .replace(&url("api_url", &own), &url("api_url", api_url))
+            .replace(&url("login_url", &own), &url("login_url", login_url))
+    }
+
     /// The table of a file sink that writes `NAME.ndjson`.
     pub(crate) fn file_sink(&self, name: &str) -> String {
         format!("[sinks.{name}]\nkind = \"file\"\npath = \"{}\"\n\n", self.path(&format!("{name}.ndjson")).display())
@@ -204,21 +223,32 @@ impl Daemon {
     /// Starts it and waits until it can be asked.
     pub(crate) fn start(place: &Place) -> Self {
         let mut daemon = Self::launch(place);
-        wait_for("the daemon to run", || {
-            if let Some(status) = daemon.child.try_wait().expect("its state") {
-                panic!("it ended with {status}: {}", daemon.log());
-            }
-            UnixStream::connect(daemon.state.join("control.sock")).is_ok()
-        });
+        daemon.wait_until_it_runs();
         daemon
+    }
+
+    /// Waits until it can be asked.
+    pub(crate) fn wait_until_it_runs(&mut self) {
+        wait_for("the daemon to run", || {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                panic!("it ended with {status}: {}", self.log());
+            }
+            UnixStream::connect(self.state.join("control.sock")).is_ok()
+        });
     }
 
     /// Starts it and waits for nothing. What it says is kept in `daemon.log`, one start behind the other.
     pub(crate) fn launch(place: &Place) -> Self {
+        Self::launch_in(place, &[])
+    }
+
+    /// As [`launch`](Self::launch), with more in its environment.
+    pub(crate) fn launch_in(place: &Place, environment: &[(&str, &str)]) -> Self {
         let log = place.path("daemon.log");
         let file = File::options().create(true).append(true).open(&log).expect("a log");
         let config = place.path("xdrelay.toml").display().to_string();
         let child = command(&["run", "-c", &config])
+            .envs(environment.iter().copied())
             .stdout(file.try_clone().expect("a handle"))
             .stderr(file)
             .spawn()
@@ -228,6 +258,13 @@ impl Daemon {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever held at once, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
     /// What it and the ones before it said.

@@ -6,6 +6,7 @@
 #[path = "pki.rs"]
 pub(crate) mod pki;
 
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +21,9 @@ pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
 /// The longest message it takes.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// How each of its lines begins. Inside of a line its quotes are escaped.
+const FIRST_PROPERTY: &str = "{\"pri\":\"";
 
 /// A running rsyslog, or one that was stopped and can run again on the same ports.
 pub(crate) struct Rsyslog {
@@ -61,6 +65,16 @@ pub(crate) struct Parsed {
 impl Rsyslog {
     /// Starts one in this directory. `None` where it is not installed and this is not CI: then the test says so and ends.
     pub(crate) fn start(dir: &Path) -> Option<Self> {
+        Self::start_with(dir, "")
+    }
+
+    /// As [`start`](Self::start), and what it has read is written before it reads on: no queue in memory that a kill would
+    /// empty. What it has not read is in the kernel's buffer of the connection.
+    pub(crate) fn start_direct(dir: &Path) -> Option<Self> {
+        Self::start_with(dir, "main_queue(queue.type=\"Direct\")\n")
+    }
+
+    fn start_with(dir: &Path, queue: &str) -> Option<Self> {
         if program().is_none() {
             let remedy = "rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls";
             assert!(std::env::var_os("CI").is_none(), "{remedy}");
@@ -70,7 +84,7 @@ impl Rsyslog {
         std::fs::create_dir_all(dir.join("work")).expect("a directory");
         let [udp, tcp, tls] = free_ports();
         let pki = Pki::new(&dir.join("pki"));
-        std::fs::write(dir.join("rsyslog.conf"), config(dir, &pki, [udp, tcp, tls])).expect("written");
+        std::fs::write(dir.join("rsyslog.conf"), config(dir, &pki, [udp, tcp, tls], queue)).expect("written");
         let mut receiver = Self { dir: dir.to_owned(), process: None, udp, tcp, tls, pki };
         receiver.restart();
         Some(receiver)
@@ -114,13 +128,26 @@ impl Rsyslog {
 
     /// Everything it has written down up to now, whole lines only, in its order.
     pub(crate) fn received(&self) -> Vec<Parsed> {
-        let bytes = std::fs::read(self.dir.join("received.ndjson")).unwrap_or_default();
-        bytes
-            .split_inclusive(|byte| *byte == b'\n')
-            .filter(|line| line.ends_with(b"\n"))
-            // A kill in the middle of a write leaves half a line, with the next one behind it.
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect()
+        self.received_from(&mut 0)
+    }
+
+    /// What it has written down behind this byte of its file, whole lines only; moves the byte on.
+    pub(crate) fn received_from(&self, byte: &mut u64) -> Vec<Parsed> {
+        let mut bytes = Vec::new();
+        let Ok(mut file) = std::fs::File::open(self.written()) else { return Vec::new() };
+        file.seek(SeekFrom::Start(*byte)).and_then(|_| file.read_to_end(&mut bytes)).expect("a file of ours");
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        *byte += whole as u64;
+        bytes[..whole].split_inclusive(|byte| *byte == b'\n').filter_map(parsed).collect()
+    }
+
+    /// Bytes that it has written down up to now.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        std::fs::metadata(self.written()).map_or(0, |metadata| metadata.len())
+    }
+
+    fn written(&self) -> PathBuf {
+        self.dir.join("received.ndjson")
     }
 
     /// Waits until it has written down at least so many messages, and hands them out.
@@ -146,6 +173,13 @@ impl Drop for Rsyslog {
             self.kill();
         }
     }
+}
+
+/// One line. A kill in the middle of a write leaves half a line, with the next one behind it: then the next one counts.
+fn parsed(line: &[u8]) -> Option<Parsed> {
+    let line = std::str::from_utf8(line).ok()?;
+    let again = || line.rfind(FIRST_PROPERTY).and_then(|at| serde_json::from_str(&line[at..]).ok());
+    serde_json::from_str(line).ok().or_else(again)
 }
 
 #[expect(clippy::print_stdout, reason = "a test that proves nothing must say so")]
@@ -182,7 +216,7 @@ fn free_ports() -> [u16; 3] {
     held.map(|(_, listener)| listener.local_addr().expect("a bound socket").port())
 }
 
-fn config(dir: &Path, pki: &Pki, [udp, tcp, tls]: [u16; 3]) -> String {
+fn config(dir: &Path, pki: &Pki, [udp, tcp, tls]: [u16; 3], queue: &str) -> String {
     let dir = dir.display();
     let (ca, server, key) = (pki.ca.display(), pki.server.0.display(), pki.server.1.display());
     let property = |name: &str, property: &str, more: &str| {
@@ -205,7 +239,7 @@ fn config(dir: &Path, pki: &Pki, [udp, tcp, tls]: [u16; 3]) -> String {
        defaultNetstreamDriver="gtls" defaultNetstreamDriverCAFile="{ca}"
        defaultNetstreamDriverCertFile="{server}" defaultNetstreamDriverKeyFile="{key}"
        parser.escapeControlCharactersOnReceive="off")
-module(load="imudp")
+{queue}module(load="imudp")
 module(load="imtcp" maxSessions="200")
 template(name="parsed" type="list" option.jsonf="on") {{
 {properties}}}

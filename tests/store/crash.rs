@@ -1,129 +1,125 @@
 //! Killed at any moment, the ledger has everything it ever confirmed, and nothing torn.
+//!
+//! `STORE_KILLS=5000 cargo test --test store crash -- --nocapture` is the long run; `STORE_SEED` makes one again.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use xdrelay::core::poller::Position;
-use xdrelay::model::names::Seq;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use crate::{acknowledge, commit, directory, open, read, row, second, sink, tenant};
+use crate::life::{Known, Life, say};
+use crate::{directory, in_lanes, number, open, opened, second, settings, tenant};
 
 /// Where the child finds its state directory. Set for the child alone.
-const CHILD: &str = "XDRELAY_STORE_TEST_CHILD";
-/// Rows of a page: small ones, and one that takes many chunks.
-const ROWS: u64 = 20;
+pub(crate) const CHILD: &str = "XDRELAY_STORE_TEST_CHILD";
+/// How many steps it makes; without end where it is not set.
+pub(crate) const STEPS: &str = "XDRELAY_STORE_TEST_STEPS";
+/// The child, as the test runner knows it.
+pub(crate) const NAME: &str = "crash::the_child_that_lives_until_it_is_killed";
+/// After so many kills a new directory is begun, so that its making is killed too.
+const KILLS_OF_ONE: u64 = 30;
 
-/// Not a test by itself: what the test below runs in a process of its own, until it is killed.
+/// Not a test by itself: what tests run in a process of its own, and kill.
 #[tokio::test]
-async fn the_child_that_commits_until_it_is_killed() {
+async fn the_child_that_lives_until_it_is_killed() {
     let Some(dir) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
-    let store = open(&dir);
-    store.register_sinks(&[sink("siem")]).await.expect("registered");
-    let first =
-        store.position(&tenant()).expect("read").map_or(0, |position| position.cursor.since(second(0)).as_secs());
-    for n in first.. {
-        let rows = (0..ROWS).map(|id| row(n * ROWS + id, n, &text(n, id))).collect();
-        commit(&store, rows).await;
-        let end = *store.newest().borrow();
-        say(&format!("events {end}"));
-        let position = Position { floor: second(0), ..Position::start(second(n + 1)) };
-        store.set_position(&tenant(), position).await.expect("set");
-        say(&format!("cursor {}", n + 1));
-        // Some way behind, so that the cut and the kill meet too.
-        let acknowledged = end.0.saturating_sub(100);
-        acknowledge(&store, "siem", acknowledged, &[]).await;
-        say(&format!("acknowledged {acknowledged}"));
-    }
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "\n:{line}").and_then(|()| out.flush()).expect("the parent listens");
-}
-
-fn text(n: u64, id: u64) -> String {
-    let length = if id == 7 { 150_000 } else { 500 };
-    let mut state = n * 1000 + id + 1;
-    let mut digit = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'a' + (state >> 40) as u8 % 26)
+    let steps = number(STEPS, u64::MAX);
+    let store = match opened(settings(&dir)) {
+        Ok(opened) => opened.store,
+        // Its disk fails: this start ends with a sentence, and says it in a line of its own.
+        Err(error) => return println!("\nstopped: {error}"),
     };
-    (0..length).map(|_| digit()).collect()
-}
-
-#[tokio::test]
-async fn nothing_confirmed_is_lost_and_nothing_is_torn_by_kill_9() {
-    let dir = directory();
-    let mut known = Confirmed::default();
-    for round in 0..25 {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["crash::the_child_that_commits_until_it_is_killed", "--exact", "--nocapture"])
-            .env(CHILD, dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the child starts");
-        let lines = BufReader::new(child.stdout.take().expect("its output"));
-        // Another number of lines each round: the kill falls into another step.
-        let wanted = 5 + round * 7 % 11;
-        let mut heard = 0;
-        for line in lines.lines() {
-            let line = line.expect("its output");
-            heard += usize::from(known.hear(&line));
-            if heard == wanted {
-                child.kill().expect("killed");
-            }
+    match Life::new(&store, &mut say).live(steps).await {
+        Ok(()) => store.close().await.map_or_else(|error| println!("\nended: {error}"), |()| println!("\ndone")),
+        Err(error) => {
+            assert!(store.state().is_err(), "it goes on after {error}");
+            println!("\nended: {error}");
         }
-        child.wait().expect("ended");
-        assert!(wanted <= heard, "the child of round {round} ended by itself");
-        known.check(dir.path()).await;
     }
-    assert!(100 < known.end, "the rounds did something");
 }
 
-/// What the child said is durable.
-#[derive(Debug, Default)]
-struct Confirmed {
-    end: u64,
-    cursor: u64,
-    acknowledged: u64,
+fn child(dir: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
+        .args([NAME, "--exact", "--nocapture"])
+        .env(CHILD, dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the child starts")
 }
 
-impl Confirmed {
-    fn hear(&mut self, line: &str) -> bool {
-        let Some((word, number)) = line.strip_prefix(':').and_then(|line| line.split_once(' ')) else { return false };
-        let number = number.parse().expect("a number");
-        match word {
-            "events" => self.end = number,
-            "cursor" => self.cursor = number,
-            "acknowledged" => self.acknowledged = number,
-            other => panic!("the child says {other}"),
+#[test]
+fn nothing_confirmed_is_lost_and_nothing_is_torn_by_kill_9() {
+    let (kills, seed) = (number("STORE_KILLS", 300), number("STORE_SEED", rand::random::<u32>().into()));
+    let events = AtomicU64::new(0);
+    in_lanes(seed..seed + kills.div_ceil(KILLS_OF_ONE), async |seed| {
+        events.fetch_add(killed_again_and_again(seed).await, Ordering::Relaxed);
+    });
+    println!("{kills} kills, STORE_SEED={seed}: {} events", events.load(Ordering::Relaxed));
+    assert!(kills < events.into_inner(), "too little happened to prove anything");
+}
+
+/// The life of one directory. Returns how many events it took.
+async fn killed_again_and_again(seed: u64) -> u64 {
+    let (mut rng, dir, mut known) = (StdRng::seed_from_u64(seed), directory(), Known::default());
+    for round in 1..=KILLS_OF_ONE {
+        kill_once(dir.path(), &mut rng, &mut known);
+        let place = format!("kill {round} of STORE_SEED={seed}");
+        let opened = opened(settings(dir.path())).unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!(opened.recovery, None, "{place}");
+        let store = opened.store;
+        let said = known.clone();
+        known.check(&store).unwrap_or_else(|why| panic!("{place}: {why}; said was {said:?}"));
+        if round == KILLS_OF_ONE {
+            known.check_marks(&store).await;
         }
-        true
+        store.close().await.expect("closed");
+        if round % 10 == 0 {
+            check_checkpoint(dir.path(), &known).await;
+        }
     }
+    known.events
+}
 
-    async fn check(&self, dir: &std::path::Path) {
+/// Lets a child live for a while: from before it opens the store to well behind.
+fn kill_once(dir: &Path, rng: &mut StdRng, known: &mut Known) {
+    let mut child = child(dir);
+    let mut out = BufReader::new(child.stdout.take().expect("its output"));
+    let aimed = rng.random_bool(0.8);
+    if aimed {
+        // Its first word, so that opening and living get their share each, however slow the machine is.
+        let mut first = [0; 1];
+        while out.read(&mut first).expect("its output") == 1 && first != *b":" {}
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..60_000)));
+        child.kill().expect("killed");
+        known.hear(std::io::Cursor::new(b":").chain(out));
+    } else {
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..60_000)));
+        child.kill().expect("killed");
+        known.hear(out);
+    }
+    child.wait().expect("ended");
+}
+
+/// The checkpoint that the last life left leads to a ledger that misses nothing undelivered.
+async fn check_checkpoint(dir: &Path, known: &Known) {
+    let copy = directory();
+    let names = ["checkpoint.a", "checkpoint.b"];
+    let copied = names.iter().filter(|name| std::fs::copy(dir.join(name), copy.path().join(name)).is_ok()).count();
+    if copied == 0 {
+        return;
+    }
+    let made = opened(settings(copy.path())).expect("made again");
+    assert!(made.recovery.is_some(), "it says so");
+    if let Some(position) = made.store.position(&tenant()).expect("read") {
+        let undelivered = second(known.acknowledged / crate::life::ROWS + 1);
         let store = open(dir);
-        assert!(self.end <= store.newest().borrow().0);
-        let position = store.position(&tenant()).expect("read").expect("a position");
-        assert!(second(self.cursor) <= position.cursor);
-        let progress = store.progress(&sink("siem")).expect("read").acknowledged;
-        assert!(Seq(self.acknowledged) <= progress);
-
-        let chunk = read(&store, progress.0);
-        let seqs: Vec<u64> = chunk.events.iter().map(|(seq, _)| seq.0).collect();
-        assert_eq!(seqs, (progress.0 + 1..=store.newest().borrow().0).collect::<Vec<_>>(), "no gap");
-        let mut incidents = BTreeSet::new();
-        for (seq, event) in &chunk.events {
-            let number: u64 = event.incident_id.as_str().parse().expect("a number");
-            let (n, id) = (number / ROWS, number % ROWS);
-            assert_eq!(event.incident.get(), row(number, n, &text(n, id)).raw.get(), "event {seq} is whole");
-            assert_eq!(event.sequence, seq.0, "one tenant: as many events as positions");
-            assert!(incidents.insert(number), "{number} is there twice");
-        }
-        // The page at the cursor may be there in part; given again, it is completed and nothing comes twice.
-        assert_eq!(store.tally().expect("a tally").blobs, 0);
+        let real = store.position(&tenant()).expect("read").expect("a position").cursor;
+        assert!(position.cursor <= real && position.cursor <= undelivered, "{position:?} leaves something out");
         store.close().await.expect("closed");
     }
 }

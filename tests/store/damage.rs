@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use xdrelay::core::poller::Position;
+use xdrelay::core::quarantine::{Quarantine, Quarantined};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::Seq;
@@ -30,6 +31,9 @@ async fn made() -> TempDir {
     acknowledge(&store, "siem", 1, &[]).await;
     store.set_position(&tenant(), position(100)).await.expect("set");
     store.set_quota(&tenant(), Endpoint::List, QUOTA).await.expect("set");
+    let window = Quarantined::new((second(40), second(41)), second(50), "500");
+    let quarantine = Quarantine::default().with(window).expect("room");
+    store.set_quarantine(&tenant(), quarantine).await.expect("set");
     until("the first is cut", || seqs(&store) == [2, 3]).await;
     store.close().await.expect("closed");
     dir
@@ -186,10 +190,19 @@ async fn what_the_database_forgot_is_found_out() {
     check("the version", &|db| forget(db, 0x01, 0)).await;
     check("the totals", &|db| forget(db, 0x02, 0)).await;
     check("a position", &|db| forget(db, 0x10, 0)).await;
+    check("a quarantine", &|db| forget(db, 0x13, 0)).await;
     check("a sequence", &|db| forget(db, 0x11, 0)).await;
     check("an event in the middle", &|db| forget(db, 0x30, 0)).await;
     check("the newest event", &|db| forget(db, 0x30, 1)).await;
     check("everything", &|db| db.clear().expect("cleared")).await;
+}
+
+#[tokio::test]
+async fn a_quota_that_the_database_forgot_is_the_checkpoints_again() {
+    let dir = made().await;
+    rewrite(dir.path(), |db| drop(db.remove(db.scan_prefix([0x12]).keys().next().expect("a quota").expect("read"))));
+    let store = open(dir.path());
+    assert_eq!(store.quota(&tenant(), Endpoint::List).expect("read"), Some(QUOTA));
 }
 
 #[tokio::test]
@@ -225,14 +238,31 @@ async fn chunks_without_an_event_are_cleared() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_left_alone() {
+async fn a_snapshot_that_sled_was_killed_in_is_not_taken_for_damage() {
     let dir = made().await;
-    rewrite(dir.path(), |db| {
-        let body = br#"{"ledger":"xdrelay ledger","format":2,"made":1,"more":true}"#;
-        db.insert([0x01], sealed(&[0x01], body)).expect("written");
-    });
-    assert!(matches!(error_of(settings(dir.path())), OpenError::Newer { found: 2, known: 1, .. }));
-    assert!(set_aside(dir.path()).is_empty());
+    let unfinished = dir.path().join("sled/snap.FFFFFFFFFFFFFFFF.generating");
+    for bytes in [&b""[..], b"half a snapshot of the table of pages"] {
+        fs::write(&unfinished, bytes).expect("written");
+        let store = open(dir.path());
+        assert_eq!(seqs(&store), [2, 3]);
+        store.close().await.expect("closed");
+        assert!(!unfinished.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_left_alone_and_so_is_one_that_never_was() {
+    for (format, remedy) in [(2, "use the newer xdrelay again"), (0, "restore the directory")] {
+        let dir = made().await;
+        rewrite(dir.path(), |db| {
+            let body = format!(r#"{{"ledger":"xdrelay ledger","format":{format},"made":1,"more":true}}"#);
+            db.insert([0x01], sealed(&[0x01], body.as_bytes())).expect("written");
+        });
+        let error = error_of(settings(dir.path()));
+        assert!(matches!(error, OpenError::OtherFormat { found, known: 1, .. } if found == format), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
+        assert!(set_aside(dir.path()).is_empty());
+    }
 }
 
 #[test]
@@ -296,13 +326,13 @@ async fn a_second_process_is_told_so_by_name() {
 }
 
 /// A value with the checksum that makes it count.
-fn sealed(key: &[u8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(key: &[u8], body: &[u8]) -> Vec<u8> {
     let sum = crc32fast::hash(&[key, body].concat());
     [&sum.to_be_bytes()[..], body].concat()
 }
 
 /// Opens the database behind the store's back.
-fn rewrite(dir: &Path, change: impl FnOnce(&sled::Db)) {
+pub(crate) fn rewrite(dir: &Path, change: impl FnOnce(&sled::Db)) {
     let db = loop {
         match sled::open(dir.join("sled")) {
             Ok(db) => break db,

@@ -1,11 +1,19 @@
 //! The ledger on a real disk: what is committed stays, what is damaged is found out, what is cut is gone.
+#![allow(clippy::print_stdout, reason = "tests say how much they tried, and what they had to leave out")]
 
 mod crash;
 mod damage;
+mod disk;
+mod formats;
+mod inject;
+mod life;
 mod outbox;
 mod room;
+mod rot;
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::value::RawValue;
 use tempfile::TempDir;
@@ -24,6 +32,13 @@ const EVERYTHING: ReadLimit = ReadLimit { events: usize::MAX, bytes: u64::MAX };
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
+}
+
+/// A directory in memory where there is plenty of it: for what is about contents and not about disks.
+fn directory_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+    if free < 1 << 30 { directory() } else { tempfile::tempdir_in(memory).expect("a directory") }
 }
 
 fn settings(dir: &Path) -> Settings {
@@ -47,6 +62,35 @@ fn opened(settings: Settings) -> Result<Opened, OpenError> {
         }
     }
     Store::open(settings)
+}
+
+/// A number from the environment, for long runs and for one made again.
+fn number(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+/// Says that something was not tested, and fails where nothing may be left out. Always false.
+fn skip(why: &str) -> bool {
+    println!("SKIPPED, NOT TESTED: {why}");
+    assert!(std::env::var_os("CI").is_none(), "in CI nothing is skipped: {why}");
+    false
+}
+
+/// Does every job, a few at a time: most of the time of most of them is the disk's. A failed one fails the test.
+fn in_lanes<T: Send, F: Future<Output = ()>>(jobs: impl IntoIterator<Item = T>, work: impl Fn(T) -> F + Sync) {
+    const LANES: usize = 6;
+    let jobs = Mutex::new(jobs.into_iter().collect::<VecDeque<T>>());
+    let next = || jobs.lock().expect("no lane panics here").pop_front();
+    let lane = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        while let Some(job) = next() {
+            runtime.block_on(work(job));
+        }
+    };
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
+        lanes.into_iter().for_each(|lane| lane.join().expect("no job fails"));
+    });
 }
 
 fn tenant() -> TenantKey {

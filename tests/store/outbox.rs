@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use xdrelay::core::poller::Position;
+use xdrelay::core::quarantine::{Quarantine, Quarantined, WINDOWS_MAX};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::event::Kind;
 use xdrelay::model::moment::Moment;
-use xdrelay::model::names::{Seq, TenantKey, TenantName};
+use xdrelay::model::names::{IncidentId, Seq, TenantKey, TenantName};
 use xdrelay::store::error::StoreError;
 use xdrelay::store::page::PageBatch;
 use xdrelay::store::{Endpoint, ReadLimit};
@@ -250,4 +251,40 @@ async fn texts_of_any_length_are_taken() {
     assert_eq!(commit(&store, vec![row()]).await.events.len(), 0);
     assert!(read(&store, 0).events[0].1.incident.get() == json);
     assert_eq!(store.read_after(Seq(0), &|_| true, EVERYTHING).expect("read").scanned_to, Seq(1));
+}
+
+#[tokio::test]
+async fn a_quarantine_that_is_as_full_as_it_can_be_is_kept_over_a_restart() {
+    let dir = directory();
+    let store = open(dir.path());
+    let full = (0..WINDOWS_MAX as u64).fold(Quarantine::default(), |quarantine, n| {
+        let id = Some(IncidentId::new("7".repeat(5_000)));
+        let window = Quarantined::new((second(n), second(n + 1)), second(n), &"\"".repeat(500));
+        quarantine.with(window.between(id.as_ref(), id.as_ref())).expect("room")
+    });
+    store.set_quarantine(&tenant(), full.clone()).await.expect("set");
+    store.close().await.expect("closed");
+    let store = open(dir.path());
+    let kept = store.quarantine(&tenant()).expect("read");
+    let bounds = |of: &Quarantine| of.windows().iter().map(|window| (window.from, window.to)).collect::<Vec<_>>();
+    assert_eq!(bounds(&kept), bounds(&full));
+}
+
+#[tokio::test]
+async fn names_as_long_as_the_configuration_lets_them_be_are_taken() {
+    let dir = directory();
+    let store = open(dir.path());
+    // 64 bytes in the configuration, 253 for a domain.
+    let (name, key) = ("n".repeat(64), TenantKey::of("china", &"d".repeat(253)));
+    let sink = crate::sink(&name);
+    store.register_sinks(std::slice::from_ref(&sink)).await.expect("registered");
+    let page = PageBatch { key: key.clone(), tenant: TenantName::new(&name), ..page(vec![row(1, 1, "")]) };
+    assert_eq!(store.commit_page(page).await.expect("committed").events.len(), 1);
+    store.set_position(&key, Position::start(second(1))).await.expect("set");
+    let quota = QuotaState { minute: Moment::from_nanos(u64::MAX), hour: Moment::from_nanos(u64::MAX) };
+    store.set_quota(&key, Endpoint::Get, quota).await.expect("set");
+    acknowledge(&store, &name, 1, &[1]).await;
+    store.close().await.expect("closed");
+    let store = open(dir.path());
+    assert_eq!((seqs(&store), store.refused(&sink).expect("read").len()), (vec![1], 1));
 }

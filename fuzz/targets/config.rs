@@ -1,0 +1,4 @@
+//! Configuration files and variables. What is checked is in `src/config.rs`; there is nothing here but the engine's entry.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| xdrelay_fuzz::config::check(bytes));

@@ -1,0 +1,4 @@
+//! Pages and incidents. What is checked is in `src/page.rs`; there is nothing here but the engine's entry.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| xdrelay_fuzz::page::check(bytes));

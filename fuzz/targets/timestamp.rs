@@ -1,0 +1,4 @@
+//! Times. What is checked is in `src/timestamp.rs`; there is nothing here but the engine's entry.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| xdrelay_fuzz::timestamp::check(bytes));

@@ -1,0 +1,2 @@
+xdrelay checkpoint 1 fee32859
+{"generation":3,"written":1795317436,"end":5,"tenants":{"china/22222222-2222-2222-2222-222222222222":{"position":{"cursor":17950000330000000,"floor":17950000020000000,"swept":null,"audited":{"near":17950000400000000,"deep":17950000410000000}},"sequence":1,"quarantine":[],"list":null,"get":null},"global/contoso.example":{"position":{"cursor":17950000100000000,"floor":17950000010000000,"swept":17950000310000000,"audited":{}},"sequence":4,"quarantine":[],"list":{"minute":0,"hour":1},"get":null}}}

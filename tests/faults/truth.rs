@@ -1,0 +1,42 @@
+//! What the sandbox knows to be true, held against what arrived. No test is in here.
+
+use std::collections::{HashMap, HashSet};
+
+use xdrelay::sandbox::server::Sandbox;
+
+use crate::harness::Arrival;
+
+/// The incidents that are there now and of which nothing like them has arrived.
+pub(crate) fn missing(sandbox: &Sandbox, tenant: &str, arrivals: &[Arrival]) -> Vec<String> {
+    let there: HashSet<_> = of(tenant, arrivals).map(|arrival| arrival.incident.get()).collect();
+    let now = sandbox.now();
+    let mut world = sandbox.world();
+    world.settle(now);
+    let missing = world.rows().by_number().filter(|row| !there.contains(&*row.json));
+    missing.map(|row| format!("{} of {}", row.number, row.last_update)).collect()
+}
+
+/// Everything that arrived is what the API had, byte for byte.
+pub(crate) fn assert_honest(sandbox: &Sandbox, tenant: &str, arrivals: &[Arrival]) {
+    let truth = sandbox.world().truth();
+    let known: HashSet<_> = truth.iter().map(|truth| truth.revision.json.to_string()).collect();
+    for arrival in of(tenant, arrivals) {
+        assert!(known.contains(arrival.incident.get()), "the API never had this: {}", arrival.incident);
+    }
+}
+
+/// No event twice, and the events of each tenant numbered without a gap in the order of their arrival.
+pub(crate) fn assert_once(arrivals: &[Arrival]) {
+    let mut ids = HashSet::new();
+    let mut numbers: HashMap<&str, u64> = HashMap::new();
+    for arrival in arrivals {
+        assert!(ids.insert(&arrival.event_id), "{} repeats", arrival.event_id);
+        let before = numbers.entry(&arrival.tenant).or_default();
+        assert_eq!(arrival.sequence, *before + 1, "{} is out of order", arrival.event_id);
+        *before = arrival.sequence;
+    }
+}
+
+fn of<'a>(tenant: &'a str, arrivals: &'a [Arrival]) -> impl Iterator<Item = &'a Arrival> {
+    arrivals.iter().filter(move |arrival| arrival.tenant == tenant)
+}
