@@ -135,6 +135,7 @@ fn plant(from: u64, seeds: u64, name: Option<&&str>) -> bool {
             Some(Killed { seeds, invariant, .. }) => {
                 println!("| {name} | {left_out} | {seeds} | {invariant:?} | {what} |")
             }
+            None if mistake.is_masked => println!("| {name} | {left_out} | masked | | {what} |"),
             None => println!("| {name} | {left_out} | NOT FOUND in {seeds} | | {what} |"),
         }
         if let (Some(killed), 1) = (killed, wanted.len()) {

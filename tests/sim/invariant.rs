@@ -66,6 +66,8 @@ pub(crate) struct Memory {
     pub(crate) recorded: u64,
     /// The end of the outbox over time, since the process started.
     ends: std::collections::VecDeque<(u64, u64)>,
+    /// Where reading began at the first run; whatever happens later, that was promised.
+    pub(crate) floor: Option<Timestamp>,
     /// The database was lost: what is older than this may be unknown, where every sink has it.
     pub(crate) forgotten_before: Timestamp,
     /// The cursor moved so often.
@@ -108,6 +110,7 @@ impl Simulation {
     /// A position is durable: I3, I1, and what sweeps there were.
     pub(crate) fn positioned(&mut self, position: &Position) -> Checked {
         let before = self.memory.cursor.replace(position.cursor);
+        self.memory.floor.get_or_insert(position.floor);
         if self.memory.swept != position.swept {
             self.memory.swept = position.swept;
             self.memory.sweeps.push((self.memory.sweep_since, self.now));
@@ -131,10 +134,10 @@ impl Simulation {
 
     /// I1 on what is durable: every revision that is current and older than the cursor is remembered or in quarantine.
     pub(crate) fn nothing_is_passed(&self) -> Checked {
-        let Some(position) = self.ledger.position else { return Ok(()) };
+        let (Some(position), Some(floor)) = (self.ledger.position, self.memory.floor) else { return Ok(()) };
         for incident in self.world.incidents.iter().filter(|incident| incident.is_there()) {
             let revision = incident.newest();
-            let is_below = position.floor <= revision.time && revision.time < position.cursor;
+            let is_below = floor <= revision.time && revision.time < position.cursor;
             if !is_below || revision.beyond || self.ledger.quarantine.holds(revision.time) {
                 continue;
             }
@@ -285,10 +288,12 @@ impl Simulation {
 
     /// What does not yet hold that must hold in the end, if anything: I1 and I7.
     pub(crate) fn unrest(&self) -> Option<String> {
-        let Some(position) = self.ledger.position else { return Some("there is no position".into()) };
+        let (Some(position), Some(floor)) = (self.ledger.position, self.memory.floor) else {
+            return Some("there is no position".into());
+        };
         for incident in self.world.incidents.iter().filter(|incident| incident.is_there()) {
             let revision = incident.newest();
-            if revision.time < position.floor || self.is_unreadable(incident) {
+            if revision.time < floor || self.is_unreadable(incident) {
                 continue;
             }
             if self.now < revision.visible_at {
@@ -345,11 +350,11 @@ impl Simulation {
 
     /// I5: what was shown through two complete sweeps was recorded, superseded or not.
     pub(crate) fn nothing_was_overlooked(&self) -> Checked {
-        let Some(position) = self.ledger.position else { return Ok(()) };
+        let Some(floor) = self.memory.floor else { return Ok(()) };
         let (sweeps, lag) = (&self.memory.sweeps, self.plan.source.lag_max);
         for incident in &self.world.incidents {
             for (n, revision) in incident.revisions.iter().enumerate() {
-                if revision.recorded || revision.beyond || revision.time < position.floor || incident.was_poisoned {
+                if revision.recorded || revision.beyond || revision.time < floor || incident.was_poisoned {
                     continue;
                 }
                 let hidden_by = |later: &crate::world::Revision| if later.gap { later.born } else { later.visible_at };

@@ -42,6 +42,8 @@ pub struct Mistake {
     pub without: Option<InCore>,
     /// Whether audits are left out, because they would make good what it does.
     pub no_audits: bool,
+    /// Another layer makes good what it does, so that it need not be found; further down it stands again, without that layer.
+    pub is_masked: bool,
 }
 
 impl Mistake {
@@ -53,6 +55,7 @@ impl Mistake {
         model: Planted::Nothing,
         without: None,
         no_audits: false,
+        is_masked: false,
     };
 
     /// Switches it on in this thread, in place of any other.
@@ -62,11 +65,12 @@ impl Mistake {
 
     /// What is switched off with it, for the table.
     pub const fn layers_off(&self) -> &'static str {
-        match (self.without.is_some(), self.no_audits) {
-            (false, false) => "",
-            (true, false) => "second sweep",
-            (false, true) => "audit",
-            (true, true) => "second sweep, audit",
+        match (self.without, self.no_audits) {
+            (None, false) => "",
+            (None, true) => "audit",
+            (Some(InCore::OneSweepMovesCursor), _) => "second sweep",
+            (Some(InCore::ShortPageIsEnd), _) => "confirmation",
+            (Some(_), _) => "another layer",
         }
     }
 }
@@ -77,6 +81,10 @@ const fn core(name: &'static str, mistake: InCore, what: &'static str) -> Mistak
 
 const fn model(name: &'static str, model: Planted, what: &'static str) -> Mistake {
     Mistake { name, what, model, ..Mistake::NONE }
+}
+
+const fn masked(mistake: Mistake) -> Mistake {
+    Mistake { is_masked: true, ..mistake }
 }
 
 const fn alone(mistake: Mistake, without: InCore) -> Mistake {
@@ -91,11 +99,11 @@ pub const ALL: &[Mistake] = &[
         "a complete sweep moves the cursor to the newest row it read",
     ),
     core("cursor = local clock", InCore::CursorIsLocalClock, "the cursor is reckoned from our own clock"),
-    core(
+    masked(core(
         "cursor = server time at the end of the pass",
         InCore::CursorIsEndOfPass,
         "the Date of the last answer counts, not of the first",
-    ),
+    )),
     core("no overlap", InCore::NoOverlap, "nothing is subtracted for late rows"),
     core("half the overlap", InCore::HalfOverlap, "half of what late rows need is subtracted"),
     core("cursor moved by the tail", InCore::TailMovesCursor, "a page of the newest rows moves the cursor"),
@@ -122,7 +130,7 @@ pub const ALL: &[Mistake] = &[
     model("resume at a stored $skip", Planted::ResumeAtStoredSkip, "after a restart a pass goes on where it was"),
     core("a full page ends the pass", InCore::FullPageIsEnd, "one page and no more"),
     model("an error page counts as empty", Planted::ErrorIsEmptyPage, "a failed call is an empty page"),
-    model("a cut body counts as a page", Planted::CutBodyIsPage, "the rows before the cut are the page"),
+    masked(model("a cut body counts as a page", Planted::CutBodyIsPage, "the rows before the cut are the page")),
     core("poison row dropped silently", InCore::PoisonIsDropped, "what cannot be read is left out and forgotten"),
     model("one acknowledgement for all sinks", Planted::OneAcknowledgement, "what one sink has counts for all"),
     model("acknowledge before send", Planted::AcknowledgeBeforeSend, "progress is durable before the events leave"),
@@ -152,7 +160,27 @@ pub const ALL: &[Mistake] = &[
     model("no checkpoint", Planted::CheckpointMissing, "a lost database starts again from now"),
     model("the checkpoint is the cursor", Planted::CheckpointIsCursor, "it does not know what waits in the outbox"),
     alone(
-        model("cursor before events", Planted::CursorBeforeEvents, "the same, with one sweep"),
+        core(
+            "cursor = server time at the end of the pass",
+            InCore::CursorIsEndOfPass,
+            "the same, where no second sweep agrees",
+        ),
         InCore::OneSweepMovesCursor,
+    ),
+    alone(
+        model("cursor before events", Planted::CursorBeforeEvents, "the same, where no second sweep agrees"),
+        InCore::OneSweepMovesCursor,
+    ),
+    alone(
+        model("ENOSPC ignored", Planted::FullDiskIgnored, "the same, where no second sweep agrees"),
+        InCore::OneSweepMovesCursor,
+    ),
+    alone(
+        model("a cut body counts as a page", Planted::CutBodyIsPage, "the same, where nothing confirms the end"),
+        InCore::ShortPageIsEnd,
+    ),
+    alone(
+        model("an error page counts as empty", Planted::ErrorIsEmptyPage, "the same, where nothing confirms the end"),
+        InCore::ShortPageIsEnd,
     ),
 ];

@@ -179,6 +179,7 @@ impl Simulation {
         };
         match (written, unwritten) {
             (Ok((done, batch)), _) => {
+                self.kill_soon();
                 let durable_at = now + self.sync_takes();
                 self.daemon().readers[place] = (Reading::Writing(Box::new(done), batch), durable_at);
             }

@@ -96,7 +96,7 @@ impl Server {
         let rows: Vec<_> =
             slice.page().iter().map(|&(number, n)| world.incidents[number].revisions[n].row.clone()).collect();
         if self.happens(Fault::CutBody, plan, counts) {
-            let kept = self.dice.place(rows.len() + 1);
+            let kept = if self.dice.permille(500) { 0 } else { self.dice.place(rows.len() + 1) };
             let cut = Page { rows: rows.into_iter().take(kept).collect(), date };
             let why = "simulated: the body ends early".to_owned();
             return Answer { cut: Some(cut), ..fail(FetchError::Garbled { why }) };

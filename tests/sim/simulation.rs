@@ -29,6 +29,8 @@ const STEPS_MAX: u64 = 600_000;
 /// A kill comes once in so many steps, and so much more often where something was just made durable or heard.
 const KILL_ONCE_IN: u64 = 4000;
 const SOONER: u64 = 25;
+/// In a storm of kills, once in so many.
+const STORM_ONCE_IN: u64 = 15;
 
 /// One run.
 pub struct Simulation {
@@ -60,6 +62,8 @@ pub struct Simulation {
     look_at: u64,
     kills_left: u32,
     kill_soon: bool,
+    /// Kills that follow in a row, seconds apart: a process that dies again and again.
+    storm_left: u64,
 }
 
 /// What a run was like.
@@ -131,6 +135,7 @@ impl Simulation {
             look_at: BEGIN + LOOK_EVERY,
             kills_left: plan.kills,
             kill_soon: false,
+            storm_left: 0,
             plan,
         }
     }
@@ -235,7 +240,9 @@ impl Simulation {
             }
             Slot::Loop(n) => {
                 if self.is_killed() {
-                    let down = self.dice.pick(&[500, 500, 5000, 60_000, 60_000, 1_500_000]) * SECOND / 1000;
+                    let downs: &[u64] =
+                        if self.storm_left != 0 { &[100, 500] } else { &[500, 500, 5000, 60_000, 60_000, 1_500_000] };
+                    let down = self.dice.pick(downs) * SECOND / 1000;
                     return self.dies(down);
                 }
                 match n {
@@ -288,9 +295,20 @@ impl Simulation {
 
     fn is_killed(&mut self) -> bool {
         let soon = std::mem::take(&mut self.kill_soon);
+        if self.is_healed || !self.has(Fault::Kill) {
+            return false;
+        }
+        if 0 < self.storm_left {
+            let killed = self.dice.once_in(STORM_ONCE_IN);
+            self.storm_left -= u64::from(killed);
+            return killed;
+        }
         let once_in = if soon { KILL_ONCE_IN / SOONER } else { KILL_ONCE_IN };
-        let killed = self.dice.once_in(once_in) && self.has(Fault::Kill) && 0 < self.kills_left && !self.is_healed;
+        let killed = self.dice.once_in(once_in) && 0 < self.kills_left;
         self.kills_left -= u32::from(killed);
+        if killed && self.dice.permille(150) {
+            self.storm_left = self.dice.between(3, 25);
+        }
         killed
     }
 
