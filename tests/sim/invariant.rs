@@ -141,7 +141,9 @@ impl Simulation {
             if !is_below || revision.beyond || self.ledger.quarantine.holds(revision.time) {
                 continue;
             }
-            if revision.time < self.memory.forgotten_before && self.is_everywhere(incident, revision) {
+            // An event without a time holds no checkpoint back; the next audit finds it again.
+            let is_forgotten = revision.time < self.memory.forgotten_before;
+            if is_forgotten && (revision.odd || self.is_everywhere(incident, revision)) {
                 continue;
             }
             if !self.ledger.knows(&incident.id, revision.time, &revision.row, self.is_exact(incident)) {
@@ -293,7 +295,8 @@ impl Simulation {
         };
         for incident in self.world.incidents.iter().filter(|incident| incident.is_there()) {
             let revision = incident.newest();
-            if revision.time < floor || self.is_unreadable(incident) {
+            let is_lost = revision.odd && revision.time < self.memory.forgotten_before && !self.plan.audits;
+            if revision.time < floor || is_lost || self.is_unreadable(incident) {
                 continue;
             }
             if self.now < revision.visible_at {

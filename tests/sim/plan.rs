@@ -273,7 +273,9 @@ impl Plan {
         let page = self.settings.page_size;
         source.page_cap = has(Fault::PageCap).then(|| (page / 2).max(3));
         source.top = has(Fault::TopIgnored).then(|| page * 2);
-        source.skip_max = has(Fault::SkipCap).then(|| page * dice.between(1, 6) as u32);
+        // Twice a page created in one second has to be within reach.
+        let least = if has(Fault::BulkCreate) { 3 } else { 1 };
+        source.skip_max = has(Fault::SkipCap).then(|| page * dice.between(least, 6) as u32);
         source.tick = if has(Fault::CoarseTick) { dice.pick(&[10_000, 1_000_000, 10_000_000]) } else { 33_333 };
         source.lag_max = if has(Fault::ReplicaLag) { dice.pick(&[3, 10]) * SECOND } else { 0 };
         source.stamp_skew_max = if has(Fault::StampSkew) { dice.pick(&[500, 2000]) * SECOND / 1000 } else { 0 };
