@@ -186,7 +186,7 @@ async fn a_body_beyond_the_limit_is_too_large_packed_or_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_is_read_whole_page_by_page() {
     let source = Source::new(730, unlimited()).await;
-    let mut pass = Pass::new(Cell::of(Window { from: Timestamp::default(), to: None }), 100, None);
+    let mut pass = Pass::new(Cell::of(Window { from: Timestamp::default(), to: None }), 100, None, true);
     let (mut taken, mut pages) = (BTreeSet::new(), 0);
     let mut touched = None;
     loop {

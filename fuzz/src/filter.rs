@@ -57,7 +57,7 @@ fn a_query_of_ours(mut input: Input<'_>) {
     // Until a time that has a date.
     let mut time = || Timestamp::from_ticks(input.number() % 2_534_022_071_999_999_999);
     let window = Window { from: time(), to: Some(time()) };
-    let query = Query { window, skip: u32::from(input.byte()), top: 1 + input.below(100) as u32 };
+    let query = Query { window, created: None, skip: u32::from(input.byte()), top: 1 + input.below(100) as u32 };
     let asked = ListQuery::parse(&defender::list_query(&query), TASTE).expect("a query of ours");
     assert_eq!((asked.top, asked.skip), (Some(u64::from(query.top)), u64::from(query.skip)));
     let filter = asked.filter.expect("a filter");

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use xdrelay::core::courier::{self, Courier, DeliverError, Handed, Progress, Refusal};
-use xdrelay::core::poller::{Brief, Commit, Committed, Done, Poller, Position, Reader, Settings, Start, Todo};
+use xdrelay::core::poller::{
+    Audit, Brief, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
+};
+use xdrelay::core::quarantine::Quarantine;
 use xdrelay::core::quota::{Limits, Quota, QuotaState};
 use xdrelay::core::seen::{self, Mark, Verdict};
 use xdrelay::model::incident::Row;
@@ -60,6 +63,7 @@ struct World {
 #[derive(Default)]
 struct Ledger {
     position: Option<Position>,
+    quarantine: Quarantine,
     quota: Option<QuotaState>,
     outbox: Vec<EventId>,
     known: BTreeSet<EventId>,
@@ -97,11 +101,13 @@ impl World {
             sweep_every: Duration::from_secs(60),
             page_size,
             list: Limits { per_minute, per_hour },
+            audit: Audit { every: Duration::from_secs(3600), window: Duration::from_secs(86_400) },
+            deep_audit: Audit { every: Duration::from_secs(86_400), window: Duration::from_secs(30 * 86_400) },
             start,
         };
         let (limit, settles) = (1 + input.below(20), input.below(2) == 1);
         Self {
-            poller: Poller::new(settings.clone(), None, 1, Moment::from_nanos(SECOND)),
+            poller: Poller::new(settings.clone(), Known::default(), 1, Moment::from_nanos(SECOND)),
             quota: Quota::fresh(settings.list),
             courier: Courier::new(&Progress::default(), [], limit, settles, 1),
             settings,
@@ -204,7 +210,7 @@ impl World {
         let now = self.moment();
         let limits = self.settings.list;
         self.quota = self.ledger.quota.map_or_else(|| Quota::fresh(limits), |state| Quota::resumed(limits, state, now));
-        self.poller = Poller::new(self.settings.clone(), self.ledger.position, self.now, now);
+        self.poller = Poller::new(self.settings.clone(), self.ledger.known(), self.now, now);
         let ledger = &self.ledger;
         self.courier =
             Courier::new(&ledger.progress, ledger.refused.iter().copied(), self.limit, self.settles, self.now);
@@ -234,10 +240,15 @@ impl World {
                 self.wake[place] = self.now + SECOND / 4;
                 self.idle[place] = 0;
             }
-            Todo::Commit(Commit::Rows(page)) => {
+            Todo::Commit(Commit::Rows(_, page)) => {
                 let outcome = self.ledger.commit(page, now);
                 self.poller.committed(reader, &Done::Rows(outcome), now);
                 // As in life, what one commits wakes the others.
+                self.wake = [self.now; 3];
+            }
+            Todo::Commit(Commit::Quarantine(quarantine)) => {
+                self.ledger.quarantine = quarantine.clone();
+                self.poller.committed(reader, &Done::Quarantine(quarantine), now);
                 self.wake = [self.now; 3];
             }
             Todo::Commit(Commit::Position(position)) => {
@@ -257,7 +268,8 @@ impl World {
         assert_eq!(before.floor, next.floor);
         for (id, revision) in self.source.current(self.now) {
             let passed = before.floor <= revision.last_update && revision.last_update < next.cursor;
-            let known = self.ledger.knows(id, revision.last_update);
+            let known =
+                self.ledger.knows(id, revision.last_update) || self.ledger.quarantine.holds(revision.last_update);
             assert!(!passed || known, "the cursor {} passed {id} of {}", next.cursor, revision.last_update);
         }
     }
@@ -311,6 +323,10 @@ impl World {
 }
 
 impl Ledger {
+    fn known(&self) -> Known {
+        Known { position: self.position, quarantine: self.quarantine.clone(), has_listed: !self.marks.is_empty() }
+    }
+
     fn commit(&mut self, page: Page, now: Moment) -> Committed {
         let mut rows = page.rows;
         rows.sort_by_key(Row::last_update);
@@ -325,7 +341,12 @@ impl Ledger {
             assert!(newest <= time, "{event_id} comes behind a later revision");
             outcome.unseen_rows += 1;
             outcome.oldest_unseen = outcome.oldest_unseen.into_iter().chain(news.unseen_time).min();
-            outcome.events.push(Brief { event_id: event_id.clone(), kind: news.kind, last_update: row.last_update() });
+            outcome.events.push(Brief {
+                event_id: event_id.clone(),
+                kind: news.kind,
+                last_update: row.last_update(),
+                unseen_time: news.unseen_time,
+            });
             self.outbox.push(event_id);
             self.marks.insert(id, news.mark);
         }

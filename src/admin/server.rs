@@ -1,4 +1,5 @@
-//! The admin endpoints over HTTP, on a TCP address and on the Unix socket in the state directory. Read-only.
+//! The admin endpoints over HTTP: what everybody may see on a TCP address, read-only; that and what the commands ask for on
+//! the Unix socket in the state directory. Nothing that changes anything may be reachable over TCP.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::board::{Board, Status};
 use crate::admin::metrics::Metrics;
+use crate::admin::{refused, replay};
 use crate::model::names::{IncidentId, TenantName};
 use crate::model::page::FetchError;
 use crate::store::Store;
@@ -25,7 +27,7 @@ use crate::store::Store;
 /// The name of the Unix socket in the state directory.
 pub const SOCKET: &str = "control.sock";
 
-/// What the endpoints read.
+/// What the endpoints read, and where the commands' wishes go.
 #[derive(Clone)]
 pub struct Eyes {
     /// What the loops say.
@@ -36,6 +38,8 @@ pub struct Eyes {
     pub store: Store,
     /// Where single incidents are asked for.
     pub asks: mpsc::Sender<Ask>,
+    /// Where replays are ordered.
+    pub replays: replay::Desk,
 }
 
 /// Somebody wants one incident, through the quota.
@@ -104,12 +108,13 @@ pub async fn serve(listener: TcpListener, eyes: Eyes, stop: CancellationToken) -
     axum::serve(listener, open_routes().with_state(eyes)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// Serves the same and the incidents themselves on the Unix socket, which only its owner can open.
+/// Serves the same, the incidents themselves and what changes something on the Unix socket, which only its owner can open.
 ///
 /// # Errors
 /// The listener fails.
 pub async fn serve_locally(listener: UnixListener, eyes: Eyes, stop: CancellationToken) -> std::io::Result<()> {
-    let routes = open_routes().route("/incidents/{id}", get(incident)).with_state(eyes);
+    let routes = open_routes().route("/incidents/{id}", get(incident));
+    let routes = routes.merge(refused::routes()).merge(replay::routes()).with_state(eyes);
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

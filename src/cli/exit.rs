@@ -25,6 +25,8 @@ pub(crate) const IO: u8 = 74;
 pub(crate) const CREDENTIAL: u8 = 77;
 /// The configuration.
 pub(crate) const CONFIG: u8 = 78;
+/// Ctrl-C: 128 and SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// An end that is not a success.
 #[derive(Debug)]

@@ -6,9 +6,13 @@ mod demo;
 mod exit;
 mod get;
 mod log;
+mod moment;
 mod output;
 mod progress;
+mod refused;
+mod replay;
 mod run;
+mod state;
 mod status;
 
 use std::path::PathBuf;
@@ -39,6 +43,13 @@ enum Command {
     Get(get::Get),
     /// Show what a running daemon, or else its state directory, says of itself.
     Status(status::Status),
+    Replay(replay::Replay),
+    /// What sinks refused for good: list, show, retry, drop.
+    #[command(subcommand)]
+    Refused(refused::RefusedCommand),
+    /// The state directory, with the daemon stopped: show, verify, set-cursor, export, rebuild.
+    #[command(subcommand)]
+    State(state::StateCommand),
     /// Show the effective configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -86,6 +97,9 @@ pub fn main() -> ExitCode {
             Command::Check(check) => check.run().await,
             Command::Get(get) => get.run().await,
             Command::Status(status) => status.run().await,
+            Command::Replay(replay) => replay.run().await,
+            Command::Refused(command) => command.run().await,
+            Command::State(command) => command.run().await,
             Command::Config(command) => command.run(),
         }
     });

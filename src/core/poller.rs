@@ -396,15 +396,16 @@ impl Poller {
         Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 }
     }
 
-    /// Takes note of the time of an answer. Where it carries none, what we think it is judges its rows.
+    /// Takes note of the time of an answer. Where it carries none that is trusted, what we think it is judges its rows.
     fn observe(&mut self, reader: Reader, page: Page, now: Moment) -> Page {
         self.is_dateless = page.date.is_none();
         let asked = self.hand(reader).began;
-        if let Some(date) = page.date {
-            let trusted = self.clock.observed(date, asked, now);
+        let trusted = page.date.is_some_and(|date| self.clock.observed(date, asked, now));
+        if page.date.is_some() {
             self.health.clock(trusted);
         }
-        Page { date: page.date.or_else(|| self.clock.now(now)), ..page }
+        // A time that lies would make a row of the future an ordinary one, and everything after it stale.
+        Page { date: page.date.filter(|_| trusted).or_else(|| self.clock.now(now)), ..page }
     }
 
     fn read(&mut self, reader: Reader, page: Page, now: Moment) {

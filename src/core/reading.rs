@@ -282,7 +282,7 @@ impl Reading {
 
     fn begin(&mut self, piece: Piece) {
         self.piece = piece;
-        self.mode = Mode::Pages(Pass::new(piece.cell, self.top, self.refusals.rows));
+        self.mode = Mode::Pages(Pass::new(piece.cell, self.top, self.refusals.rows, !self.refusals.bounds));
     }
 
     /// Two pieces instead of one, or the same once more where there are no two.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::board::Board;
 use crate::admin::metrics::Metrics;
+use crate::admin::replay::{Desk, Order};
 use crate::admin::server::{self, AskError, Eyes};
 use crate::config::Config;
 use crate::core::poller::Reader;
@@ -19,6 +20,7 @@ use crate::model::names::{IncidentId, SinkName, TenantName};
 use crate::run::ask;
 use crate::run::clock::Clock;
 use crate::run::deliver::Delivery;
+use crate::run::replay::{self, Replayer};
 use crate::run::supervise::Loops;
 use crate::run::tenant::{Surroundings, Tenant, seed};
 use crate::run::{notify, poll, round, signal};
@@ -129,10 +131,13 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     }
     let services = TaskTracker::new();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
-    let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks };
+    let (replays, ordered) = Desk::new();
+    let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks, replays };
     serve(&config, eyes, &handle, &stop_delivering, &services).await?;
     let remember = config.tenants.values().map(|tenant| tenant.poll.remember.0).max().unwrap_or_default();
     services.spawn(forget(store.clone(), around.clock, remember, stop_delivering.clone()));
+    let tenants = Arc::new(tenants);
+    spawn_replays(&services, Replayer::new(tenants.clone(), config.clone()), ordered, &stop_reading);
     spawn_services(&services, &handle, tenants, asked, &stop_delivering, reopen);
     notify::ready();
     tracing::info!(tenants = config.tenants.len(), sinks = names.len(), state_dir = %config.state_dir.display(), "running");
@@ -186,7 +191,7 @@ pub(crate) fn open(config: &Config) -> Result<Store, OpenError> {
     Ok(opened.store)
 }
 
-fn tenants(config: &Config, around: &Surroundings) -> Result<BTreeMap<TenantName, Arc<Tenant>>, RunError> {
+pub(crate) fn tenants(config: &Config, around: &Surroundings) -> Result<BTreeMap<TenantName, Arc<Tenant>>, RunError> {
     let tenant = |(name, config): (&TenantName, _)| {
         let tenant = Tenant::new(name.clone(), config, around.clone());
         tenant
@@ -249,10 +254,21 @@ async fn serve(
     Ok(())
 }
 
+/// Replays are reading: they stop when it does.
+fn spawn_replays(
+    services: &TaskTracker,
+    replayer: Replayer,
+    mut ordered: mpsc::Receiver<Order>,
+    stop: &CancellationToken,
+) {
+    let stop = stop.clone();
+    services.spawn(async move { replay::serve(&replayer, &mut ordered, &stop).await });
+}
+
 fn spawn_services(
     services: &TaskTracker,
     handle: &Handle,
-    tenants: BTreeMap<TenantName, Arc<Tenant>>,
+    tenants: Arc<BTreeMap<TenantName, Arc<Tenant>>>,
     mut asked: mpsc::Receiver<server::Ask>,
     stop: &CancellationToken,
     reopen: watch::Sender<u64>,

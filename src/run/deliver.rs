@@ -194,7 +194,11 @@ impl Delivery {
         let (_, bytes) = self.config.kind.batch_limit();
         let (store, config) = (self.store.clone(), self.config.clone());
         let limit = ReadLimit { events: limit, bytes: bytes as u64 };
-        let read = tokio::task::spawn_blocking(move || store.read_after(after, &|tenant| config.takes(tenant), limit));
+        let name = self.name.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let is_ours = |only: Option<&SinkName>| only.is_none_or(|only| *only == name);
+            store.read_after(after, &|tenant, only| is_ours(only) && config.takes(tenant), limit)
+        });
         read.await.unwrap_or(Err(StoreError::Stopped))
     }
 

@@ -7,6 +7,7 @@ pub mod daemon;
 mod deliver;
 mod notify;
 mod poll;
+pub mod replay;
 mod round;
 mod signal;
 mod supervise;

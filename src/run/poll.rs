@@ -155,6 +155,7 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
                 rows: page.rows,
                 date: page.date,
                 now: tenant.clock.now(),
+                again: None,
             };
             let committed = tenant.store.commit_page(batch).await?;
             count(tenant, &committed);

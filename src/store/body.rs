@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::model::event::Event;
-use crate::model::names::{Seq, TenantKey};
+use crate::model::names::{Seq, SinkName, TenantKey};
 use crate::store::error::StoreError;
 use crate::store::keys::Key;
 use crate::store::ledger::{Ledger, Pending};
@@ -28,8 +28,13 @@ impl Press {
         Ok(Self(zstd::bulk::Compressor::new(LEVEL)?))
     }
 
-    /// Packs the event of a tenant.
-    pub(crate) fn pack(&mut self, key: &TenantKey, event: &Event) -> Result<Packed, StoreError> {
+    /// Packs the event of a tenant, for one sink or for all.
+    pub(crate) fn pack(
+        &mut self,
+        key: &TenantKey,
+        event: &Event,
+        only: Option<&SinkName>,
+    ) -> Result<Packed, StoreError> {
         let body = values::write_body(event);
         let compressed = self.0.compress(&body)?;
         let entry = Entry {
@@ -39,6 +44,7 @@ impl Press {
             last_update: event.last_update,
             compressed: compressed.len() as u64,
             whole: body.len() as u64,
+            only: only.cloned(),
         };
         Ok(Packed { compressed, entry })
     }
@@ -61,6 +67,26 @@ impl Packed {
         pending.put(&Key::Event(seq), &self.entry);
         Ok(())
     }
+}
+
+/// Puts the body of one event once more under another position, with its entry there, as [`Packed::write`] does.
+pub(crate) fn copy(
+    from: Seq,
+    to: Seq,
+    entry: &Entry,
+    ledger: &Ledger,
+    pending: &mut Pending,
+) -> Result<(), StoreError> {
+    for n in 0..entry.chunks() {
+        let chunk = ledger.chunk(&Key::Chunk(from, n))?;
+        let chunk = chunk.ok_or_else(|| Damage { why: format!("the body of event {from} lacks chunk {n}") })?;
+        if !pending.has_room(chunk.len() + BESIDE) {
+            pending.apply(ledger)?;
+        }
+        pending.put_bytes(&Key::Chunk(to, n), &chunk);
+    }
+    pending.put(&Key::Event(to), entry);
+    Ok(())
 }
 
 /// Reads the event of an entry; none where it was cut in the meantime.

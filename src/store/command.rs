@@ -25,6 +25,7 @@ pub(crate) enum Command {
     SetQuota { tenant: TenantKey, endpoint: Endpoint, state: QuotaState, tell: Tell<()> },
     RegisterSinks { names: Vec<SinkName>, tell: Tell<Vec<SinkName>> },
     Acknowledge { sink: SinkName, progress: Progress, refused: Vec<Refusal>, tell: Tell<()> },
+    RetryRefused { sink: SinkName, seqs: Vec<Seq>, tell: Tell<Vec<Seq>> },
     DropRefused { sink: SinkName, seqs: Vec<Seq>, tell: Tell<()> },
     Evict { older_than: Moment, after: Option<Key>, tell: Tell<Evicted> },
     Close { tell: Tell<()> },

@@ -136,6 +136,8 @@ pub(crate) enum Prefix<'a> {
     Events,
     Progress,
     Refused(&'a SinkName),
+    /// Of all sinks.
+    AllRefused,
 }
 
 impl Prefix<'_> {
@@ -149,6 +151,7 @@ impl Prefix<'_> {
             Self::Events => vec![kind::EVENT],
             Self::Progress => vec![kind::PROGRESS],
             Self::Refused(sink) => with_text(kind::REFUSED, sink.as_str()),
+            Self::AllRefused => vec![kind::REFUSED],
         }
     }
 }

@@ -120,6 +120,11 @@ impl Ledger {
         self.db().range(from.encode()..=to.encode()).keys().map(|key| Ok(known(&key?)?))
     }
 
+    /// Every key and value as they stand there, in order, whatever they are.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + use<> {
+        self.db().iter().map(|pair| pair.map_err(StoreError::from))
+    }
+
     /// Makes everything that was applied durable.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.db().flush()?;

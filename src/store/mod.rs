@@ -33,6 +33,7 @@ mod checkpoint;
 mod command;
 mod directory;
 pub mod error;
+pub mod export;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
@@ -40,11 +41,13 @@ mod ledger;
 pub mod open;
 mod outbox;
 pub mod page;
+mod recall;
 mod seen;
 mod shared;
 mod sinks;
 pub mod tally;
 mod values;
+pub mod verify;
 mod waker;
 mod writer;
 
@@ -319,15 +322,15 @@ impl Store {
         self.ask(|tell| Command::DropRefused { sink, seqs, tell }).await
     }
 
-    /// The durable events behind a position that are of a wanted tenant. Looks at a bounded part of the outbox: where
-    /// `scanned_to` is beyond `after`, go on from there.
+    /// The durable events behind a position that are wanted, by their tenant and by the one sink that they are for, where they
+    /// are not for all. Looks at a bounded part of the outbox: where `scanned_to` is beyond `after`, go on from there.
     ///
     /// # Errors
     /// As [`state`](Self::state).
     pub fn read_after(
         &self,
         after: Seq,
-        wanted: &dyn Fn(&TenantName) -> bool,
+        wanted: &dyn Fn(&TenantName, Option<&SinkName>) -> bool,
         limit: ReadLimit,
     ) -> Result<Chunk, StoreError> {
         let newest = *self.shared.newest.borrow();
@@ -336,13 +339,12 @@ impl Store {
             let mut bytes = 0;
             for (looked_at, pair) in ledger.range::<Entry>(&Key::Event(after.next()), &Key::Event(newest)).enumerate() {
                 let (Key::Event(seq), entry) = pair? else { continue };
+                let is_wanted = wanted(&entry.tenant, entry.only.as_ref());
                 let full = limit.events <= chunk.events.len() || limit.bytes < bytes + entry.whole;
-                if SCAN_MAX <= looked_at || (wanted(&entry.tenant) && full && !chunk.events.is_empty()) {
+                if SCAN_MAX <= looked_at || (is_wanted && full && !chunk.events.is_empty()) {
                     return Ok(chunk);
                 }
-                if wanted(&entry.tenant)
-                    && let Some(event) = body::read(ledger, seq, &entry)?
-                {
+                if is_wanted && let Some(event) = body::read(ledger, seq, &entry)? {
                     bytes += entry.whole;
                     chunk.events.push((seq, event));
                 }
@@ -401,6 +403,12 @@ impl Store {
     /// Whether there is [`room`](Self::room).
     pub fn has_room(&self) -> bool {
         self.room() == Room::Enough
+    }
+
+    /// Whether there is room even for what nobody waits for, such as a replay: with it, what is new still has half of the outbox
+    /// and of the spare disk to itself.
+    pub fn has_ample_room(&self) -> bool {
+        tally::has_ample_room(&self.shared)
     }
 
     /// Makes everything durable, writes the checkpoint, stops the thread and lets go of the directory. Other handles find the

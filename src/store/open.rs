@@ -1,12 +1,12 @@
 //! Opens the state directory: takes it, tells a first run from a known ledger from a damaged one, and makes a lost ledger
 //! again from its checkpoint. Damage is never taken for a first run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::core::poller::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
-use crate::model::names::TenantKey;
+use crate::model::names::{Seq, TenantKey};
 use crate::store::checkpoint::{Checkpoint, Tenant};
 use crate::store::directory::{Directory, unix_seconds};
 use crate::store::error::{OpenError, StoreError};
@@ -77,12 +77,45 @@ pub(crate) fn open(settings: &Settings) -> Result<Found, OpenError> {
         )),
         (Some(checkpoint), OnCorrupt::Rebuild) => {
             let (ledger, outbox, set_aside) = make(&directory, &checkpoint)?;
-            let tenants = checkpoint.tenants.iter().filter(|(_, tenant)| tenant.position.is_some());
-            let tenants = tenants.map(|(key, _)| key.clone()).collect();
-            let recovery = Recovery { why, set_aside, tenants, checkpoint_written: checkpoint.written };
-            Ok(Found { directory, ledger, outbox, recovery: Some(recovery), generation })
+            let recovery = Some(recovered(why, set_aside, &checkpoint));
+            Ok(Found { directory, ledger, outbox, recovery, generation })
         }
     }
+}
+
+/// Sets the database aside, whatever state it is in, and makes it again from the checkpoint. None where there is nothing yet
+/// that could be made again.
+///
+/// # Errors
+/// The directory is held by a daemon, has no readable checkpoint, or has had as many databases set aside as are kept.
+pub fn rebuild(dir: &Path, why: &str) -> Result<Option<Recovery>, OpenError> {
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let directory = Directory::take(dir)?;
+    if directory.is_fresh()? {
+        return Ok(None);
+    }
+    let refused = |why: &str, remedy| OpenError::Corrupt { dir: dir.to_owned(), why: why.into(), remedy };
+    let Some(checkpoint) = Checkpoint::load(directory.path()) else {
+        return Err(refused(
+            "no checkpoint can be read",
+            "restore one from a backup; without it nobody knows what was read",
+        ));
+    };
+    if !directory.has_room_aside()? {
+        let remedy = "remove them once nobody needs them for a report";
+        return Err(refused("as many databases as are kept were set aside already (sled.damaged-*)", remedy));
+    }
+    let (ledger, _, set_aside) = make(&directory, &checkpoint)?;
+    drop(ledger);
+    Ok(Some(recovered(why.to_owned(), set_aside, &checkpoint)))
+}
+
+fn recovered(why: String, set_aside: Option<PathBuf>, checkpoint: &Checkpoint) -> Recovery {
+    let tenants = checkpoint.tenants.iter().filter(|(_, tenant)| tenant.position.is_some());
+    let tenants = tenants.map(|(key, _)| key.clone()).collect();
+    Recovery { why, set_aside, tenants, checkpoint_written: checkpoint.written }
 }
 
 /// Opens the database that is there and reads what must be right from the start.
@@ -116,7 +149,7 @@ fn existing(directory: &Directory, checkpoint: Option<&Checkpoint>) -> Result<(L
     }
     let outbox = guarded(|| Outbox::load(&ledger)).map_err(sort)?;
     if let Some(checkpoint) = checkpoint {
-        guarded(|| is_not_behind(&ledger, &outbox, checkpoint)).map_err(sort)?;
+        guarded(|| is_not_behind(&ledger, outbox.totals.end, checkpoint)).map_err(sort)?;
         guarded(|| restore_quotas(&ledger, checkpoint)).map_err(sort)?;
     }
     Ok((ledger, outbox))
@@ -153,10 +186,10 @@ fn never(directory: &Directory, error: StoreError) -> OpenError {
 
 /// Damage can make sled go back to an older state, of some pages and not of others, without a word. The checkpoint is
 /// written after the database, so a database that knows less than it has lost something.
-fn is_not_behind(ledger: &Ledger, outbox: &Outbox, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+pub(crate) fn is_not_behind(ledger: &Ledger, end: Seq, checkpoint: &Checkpoint) -> Result<(), StoreError> {
     let behind = |what: String| Err(Damage { why: format!("it has lost its newest entries: {what}") }.into());
-    if outbox.totals.end < checkpoint.end {
-        return behind(format!("the outbox ends at {}, it was at {}", outbox.totals.end, checkpoint.end));
+    if end < checkpoint.end {
+        return behind(format!("the outbox ends at {end}, it was at {}", checkpoint.end));
     }
     for (key, tenant) in &checkpoint.tenants {
         let cursor = ledger.get::<Read>(&Key::Position(key.clone()))?.map(|read| read.position.cursor);

@@ -144,6 +144,11 @@ impl Outbox {
                 && let Some(entry) = ledger.get::<Entry>(&Key::Event(seq))?
             {
                 self.take_out(seq, &entry, pending);
+                // Where all that was to be cut had been refused, no cut has come by yet that would say so.
+                if self.totals.cut < self.cut_to {
+                    self.totals.cut = self.cut_to;
+                    pending.put(&Key::Totals, &self.totals);
+                }
             }
             if REMOVALS_MAX < pending.count() {
                 pending.apply(ledger)?;

@@ -8,7 +8,7 @@ use crate::core::seen::{self, Mark, News, Verdict};
 use crate::model::event::{Event, Notes};
 use crate::model::incident::{Fields, Head, Row};
 use crate::model::moment::Moment;
-use crate::model::names::{EventId, IncidentId, TenantKey, TenantName};
+use crate::model::names::{EventId, IncidentId, SinkName, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::keys::Key;
@@ -34,6 +34,17 @@ pub struct PageBatch {
     pub date: Option<Timestamp>,
     /// Our own time.
     pub now: Moment,
+    /// Whether rows that are known make events once more; none: they do not.
+    pub again: Option<Again>,
+}
+
+/// Known rows make events once more, with the same `event_id`, as if their incidents were seen for the first time. What is
+/// remembered of them stays as it is. A row older than what is remembered makes none, and a row that is really new is
+/// an event like any other: for every sink, and remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Again {
+    /// The one sink that these events are for; none: for all of them.
+    pub sink: Option<SinkName>,
 }
 
 /// Writes a page. Nothing is durable before the ledger is synced, and nothing of it is half there before.
@@ -44,7 +55,7 @@ pub(crate) fn commit(
     press: &mut Press,
     wrote: &mut bool,
 ) -> Result<Committed, StoreError> {
-    let PageBatch { key, tenant, mut rows, date, now } = batch;
+    let PageBatch { key, tenant, mut rows, date, now, again } = batch;
     // Oldest first, so that each incident's revisions are in order; rows without a time last.
     rows.sort_by_key(|row| row.last_update().map_or((true, Timestamp::default()), |time| (false, time)));
     let mut sequence = ledger.get::<u64>(&Key::Sequence(key.clone()))?.unwrap_or_default();
@@ -60,24 +71,34 @@ pub(crate) fn commit(
             Some(mark) => Some(mark.clone()),
             None => store::seen::remembered(ledger, &mark_key, outbox.totals.end)?,
         };
-        let news = match seen::judge(mark.as_ref(), &row, date, now) {
-            Verdict::New(news) => news,
-            Verdict::Known | Verdict::Stale | Verdict::TooSoon => continue,
+        let (news, is_new) = match (seen::judge(mark.as_ref(), &row, date, now), &again) {
+            (Verdict::New(news), _) => (news, true),
+            (Verdict::Known | Verdict::TooSoon, Some(_)) => match seen::judge(None, &row, date, now) {
+                Verdict::New(news) => (news, false),
+                Verdict::Known | Verdict::Stale | Verdict::TooSoon => continue,
+            },
+            (Verdict::Known | Verdict::TooSoon, None) | (Verdict::Stale, _) => continue,
         };
-        sequence += 1;
+        let only = again.as_ref().and_then(|again| again.sink.as_ref()).filter(|_| !is_new);
+        // What one sink alone gets once more takes no number: the others would miss it.
+        sequence += u64::from(only.is_none());
         let seq = outbox.totals.end.next();
         let event = event_of(&tenant, sequence, now, row, &news);
-        let packed = press.pack(&key, &event)?;
+        let packed = press.pack(&key, &event, only)?;
         outbox.add(seq, packed.entry());
         packed.write(seq, ledger, &mut pending)?;
         outbox.totals.end = seq;
-        outbox.totals.seen += u64::from(mark.is_none());
         // With the entry, in one batch: an event is remembered as seen exactly when it is in the outbox.
-        pending.put(&mark_key, &Remembered { mark: news.mark.clone(), seq });
+        if is_new {
+            outbox.totals.seen += u64::from(mark.is_none());
+            pending.put(&mark_key, &Remembered { mark: news.mark.clone(), seq });
+        }
         pending.put(&Key::Totals, &outbox.totals);
         pending.put(&Key::Sequence(key.clone()), &sequence);
-        note(&mut committed, &event, &news);
-        marks.insert(id, news.mark);
+        note(&mut committed, &event, &news, is_new);
+        if is_new {
+            marks.insert(id, news.mark);
+        }
     }
     *wrote |= pending.apply(ledger)?;
     Ok(committed)
@@ -107,15 +128,17 @@ fn event_of(tenant: &TenantName, sequence: u64, now: Moment, row: Row, news: &Ne
     }
 }
 
-fn note(committed: &mut Committed, event: &Event, news: &News) {
+/// An event that only repeats what is known counts among the events and nowhere else.
+fn note(committed: &mut Committed, event: &Event, news: &News, is_new: bool) {
+    let unseen_time = news.unseen_time.filter(|_| is_new);
     committed.events.push(Brief {
         event_id: event.event_id.clone(),
         kind: event.kind,
         last_update: event.last_update,
-        unseen_time: news.unseen_time,
+        unseen_time,
     });
-    committed.unseen_rows += 1;
-    if let Some(time) = news.unseen_time {
+    committed.unseen_rows += u32::from(is_new);
+    if let Some(time) = unseen_time {
         committed.oldest_unseen = Some(committed.oldest_unseen.map_or(time, |oldest| oldest.min(time)));
     }
 }

@@ -3,11 +3,13 @@
 
 use crate::core::courier::{Progress, Refusal};
 use crate::model::names::{Seq, SinkName};
+use crate::store::body;
 use crate::store::error::StoreError;
 use crate::store::keys::Key;
 use crate::store::ledger::{Ledger, Pending};
 use crate::store::outbox::Outbox;
 use crate::store::page::truncate;
+use crate::store::values::Entry;
 
 /// Bytes that are kept of a sink's words.
 const WHY_MAX: usize = 900;
@@ -83,4 +85,38 @@ pub(crate) fn drop_refused(
     outbox.drop_refused(ledger, sink, seqs, &mut pending)?;
     *wrote |= pending.apply(ledger)?;
     Ok(())
+}
+
+/// What a sink refused is handed to it once more, oldest first: each event gets a position at the end of the outbox, for this
+/// sink alone, in one batch with the end of its refusal. Returns those that were refused by this sink.
+pub(crate) fn retry_refused(
+    sink: &SinkName,
+    mut seqs: Vec<Seq>,
+    ledger: &Ledger,
+    outbox: &mut Outbox,
+    wrote: &mut bool,
+) -> Result<Vec<Seq>, StoreError> {
+    if outbox.progress_of(sink).is_none() {
+        return Err(StoreError::misused(format!("sink {sink} is not registered")));
+    }
+    seqs.sort_unstable();
+    seqs.dedup();
+    let mut pending = Pending::default();
+    let mut retried = Vec::new();
+    for seq in seqs {
+        if ledger.get::<Refusal>(&Key::Refused(sink.clone(), seq))?.is_none() {
+            continue;
+        }
+        let Some(entry) = ledger.get::<Entry>(&Key::Event(seq))? else { continue };
+        let entry = Entry { only: Some(sink.clone()), ..entry };
+        let to = outbox.totals.end.next();
+        body::copy(seq, to, &entry, ledger, &mut pending)?;
+        outbox.add(to, &entry);
+        outbox.totals.end = to;
+        pending.put(&Key::Totals, &outbox.totals);
+        outbox.drop_refused(ledger, sink, &[seq], &mut pending)?;
+        retried.push(seq);
+    }
+    *wrote |= pending.apply(ledger)?;
+    Ok(retried)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::core::courier::Progress;
 use crate::model::names::SinkName;
 use crate::model::timestamp::Timestamp;
+use crate::store::Settings;
 use crate::store::directory::BALLAST_BYTES;
 use crate::store::error::StoreError;
 use crate::store::keys::{Key, Prefix};
@@ -101,14 +102,25 @@ pub(crate) fn tally(shared: &Shared) -> Result<Tally, StoreError> {
 }
 
 pub(crate) fn room(shared: &Shared) -> Room {
+    room_within(shared, &shared.settings)
+}
+
+/// Whether there is room even for what nobody waits for: half of the outbox and of the spare disk is left to what is new.
+pub(crate) fn has_ample_room(shared: &Shared) -> bool {
+    let Settings { max_size, min_free, .. } = shared.settings;
+    let ample = Settings { max_size: max_size / 2, min_free: min_free.saturating_mul(2), ..shared.settings.clone() };
+    room_within(shared, &ample) == Room::Enough
+}
+
+fn room_within(shared: &Shared, settings: &Settings) -> Room {
     let free = shared.directory.free().unwrap_or_default();
     let bytes = shared.gauges().bytes;
     match shared.state() {
         Err(StoreError::Full { .. }) => Room::DiskFull { free },
         Err(error) => Room::Closed(error),
         // With less, the next page could be the one for which the ballast has to go, or it is gone already.
-        Ok(()) if free < shared.settings.min_free.max(2 * BALLAST_BYTES) => Room::DiskFull { free },
-        Ok(()) if shared.settings.max_size <= bytes => Room::OutboxFull { bytes },
+        Ok(()) if free < settings.min_free.max(2 * BALLAST_BYTES) => Room::DiskFull { free },
+        Ok(()) if settings.max_size <= bytes => Room::OutboxFull { bytes },
         Ok(()) => Room::Enough,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::core::poller::Position;
 use crate::core::seen::Mark;
 use crate::model::event::{Change, Event, Kind, Notes};
-use crate::model::names::{EventId, IncidentId, Seq, TenantKey, TenantName};
+use crate::model::names::{EventId, IncidentId, Seq, SinkName, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
 
 /// The format this program writes and reads. A ledger with a greater one was written by a newer program.
@@ -86,6 +86,9 @@ pub(crate) struct Entry {
     pub(crate) compressed: u64,
     /// Bytes of the body once it is decompressed.
     pub(crate) whole: u64,
+    /// The one sink that it is for; none: everybody who wants its tenant. Absent in what was written before there was this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) only: Option<SinkName>,
 }
 
 impl Entry {
@@ -258,9 +261,23 @@ mod tests {
 
         #[test]
         fn entries(tenant in ".*", key in ".*", observed_at in time(), last_update in proptest::option::of(time()),
-                   compressed in any::<u64>(), whole in any::<u64>()) {
+                   compressed in any::<u64>(), whole in any::<u64>(), only in text()) {
             let (tenant, key) = (TenantName::new(tenant), TenantKey::new(key));
-            same(&Entry { tenant, key, observed_at, last_update, compressed, whole });
+            let only = only.map(SinkName::new);
+            same(&Entry { tenant, key, observed_at, last_update, compressed, whole, only });
+        }
+
+        #[test]
+        fn entries_of_a_version_before(compressed in any::<u64>(), whole in any::<u64>()) {
+            let (tenant, key) = (TenantName::new("contoso"), TenantKey::new("global/1"));
+            let time = Timestamp::from_ticks(7);
+            let entry = Entry { tenant, key, observed_at: time, last_update: None, compressed, whole, only: None };
+            let json = format!(
+                r#"{{"tenant":"contoso","key":"global/1","observed_at":7,"last_update":null,"compressed":{compressed},"whole":{whole}}}"#
+            );
+            prop_assert_eq!(&decode::<Entry>(b"key", &seal(b"key", json.as_bytes())).expect("an old value"), &entry);
+            let sealed = encode(b"key", &entry);
+            prop_assert_eq!(unseal(b"key", &sealed).expect("our own"), json.as_bytes(), "and the other way");
         }
 
         #[test]

@@ -140,6 +140,9 @@ impl Writer {
                 let ledger = writer.ledger()?;
                 sinks::acknowledge(&sink, progress, refused, &ledger, &mut writer.outbox, &mut group.wrote)
             }),
+            Command::RetryRefused { sink, seqs, tell } => self.answer(group, tell, |writer, group| {
+                sinks::retry_refused(&sink, seqs, &*writer.ledger()?, &mut writer.outbox, &mut group.wrote)
+            }),
             Command::DropRefused { sink, seqs, tell } => self.answer(group, tell, |writer, group| {
                 sinks::drop_refused(&sink, &seqs, &*writer.ledger()?, &mut writer.outbox, &mut group.wrote)
             }),

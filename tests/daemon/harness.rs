@@ -30,7 +30,7 @@ pub(crate) const QUICK: &str = "[poll]\ninterval = \"1s\"\nsweep_every = \"5s\"\
 
 /// A sandbox in which something happens ten times a second, with incidents of a few kilobytes and no quota.
 pub(crate) async fn lively() -> Sandbox {
-    sandbox(Knobs { pace: busy(), ..small() }, live()).await
+    sandbox(busy_and_small(), live()).await
 }
 
 /// A sandbox in which nothing happens by itself, with so many incidents of the last minutes.
@@ -64,6 +64,11 @@ pub(crate) async fn sandbox(knobs: Knobs, settings: Settings) -> Sandbox {
 /// Small incidents, nothing late, nothing there at the start.
 pub(crate) fn small() -> Knobs {
     Knobs { seed: rand::random(), backlog: 0, size_max: 6_000, late_rate: 0.0, ..Knobs::demo() }
+}
+
+/// Ten times a second something happens to a small incident.
+pub(crate) fn busy_and_small() -> Knobs {
+    Knobs { pace: busy(), ..small() }
 }
 
 fn busy() -> Pace {
@@ -173,6 +178,16 @@ impl Place {
         self.invoke(&[arguments, &["-c", &config]].concat())
     }
 
+    /// Starts one of its commands and leaves it running.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
+        let config = self.path("xdrelay.toml").display().to_string();
+        let (out, err) = (tempfile::tempfile().expect("a file"), tempfile::tempfile().expect("a file"));
+        let copy = |file: &File| file.try_clone().expect("a handle");
+        let arguments = [arguments, &["-c", &config]].concat();
+        let child = command(&arguments).stdout(copy(&out)).stderr(copy(&err)).spawn().expect("it starts");
+        Running { child, out, err }
+    }
+
     /// Every byte below the state directory.
     pub(crate) fn state_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -185,6 +200,36 @@ impl Place {
             }
         }
         bytes
+    }
+}
+
+/// A command that runs. It is killed where a test forgets it.
+pub(crate) struct Running {
+    child: Child,
+    out: File,
+    err: File,
+}
+
+impl Running {
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&mut self, name: &str) {
+        let told = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(told.expect("a shell").success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn outcome(mut self) -> Outcome {
+        let code = ended(&mut self.child, "the command");
+        let copy = |file: &File| file.try_clone().expect("a handle");
+        Outcome { code, out: whole(copy(&self.out)), err: whole(copy(&self.err)) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

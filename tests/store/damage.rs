@@ -163,7 +163,7 @@ async fn a_chunk_that_rots_is_found_when_it_is_read_and_the_next_start_rebuilds(
         db.insert(key, value).expect("written");
     });
     let store = open(dir.path());
-    let error = store.read_after(Seq(0), &|_| true, crate::EVERYTHING).expect_err("rotten");
+    let error = store.read_after(Seq(0), &|_, _| true, crate::EVERYTHING).expect_err("rotten");
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     assert_eq!(store.set_position(&tenant(), position(200)).await, Err(error.clone()), "nothing goes on after that");
     assert_eq!(store.state(), Err(error));

@@ -282,7 +282,7 @@ impl Known {
 
     /// The events that are in the outbox, each of which must be what was put there.
     fn whole_events(&self, store: &Store) -> Result<BTreeSet<u64>, String> {
-        let chunk = store.read_after(Seq(0), &|_| true, crate::EVERYTHING).map_err(|error| error.to_string())?;
+        let chunk = store.read_after(Seq(0), &|_, _| true, crate::EVERYTHING).map_err(|error| error.to_string())?;
         let mut there = BTreeSet::new();
         for (seq, event) in chunk.events {
             let expected = nth(seq.0 - 1);

@@ -8,6 +8,7 @@ mod formats;
 mod inject;
 mod life;
 mod outbox;
+mod recall;
 mod room;
 mod rot;
 
@@ -122,6 +123,7 @@ fn page(rows: Vec<Row>) -> PageBatch {
         rows,
         date: None,
         now: Moment::from_nanos(1_795_000_000_000_000_000),
+        again: None,
     }
 }
 
@@ -130,7 +132,7 @@ async fn commit(store: &Store, rows: Vec<Row>) -> Committed {
 }
 
 fn read(store: &Store, after: u64) -> Chunk {
-    store.read_after(Seq(after), &|_| true, EVERYTHING).expect("read")
+    store.read_after(Seq(after), &|_, _| true, EVERYTHING).expect("read")
 }
 
 fn seqs(store: &Store) -> Vec<u64> {

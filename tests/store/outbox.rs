@@ -150,7 +150,7 @@ async fn a_read_keeps_to_its_limits_and_says_how_far_it_looked() {
     store.commit_page(of("b", vec![row(3, 3, ""), row(4, 4, "")])).await.expect("committed");
     let check = |after, name: &str, events, bytes, expected: &[u64], scanned_to| {
         let limit = ReadLimit { events, bytes };
-        let chunk = store.read_after(Seq(after), &|tenant| tenant.as_str() == name, limit).expect("read");
+        let chunk = store.read_after(Seq(after), &|tenant, _| tenant.as_str() == name, limit).expect("read");
         let found: Vec<_> = chunk.events.iter().map(|(seq, _)| seq.0).collect();
         assert_eq!((&found[..], chunk.scanned_to.0), (expected, scanned_to), "{after} {name} {events} {bytes}");
     };
@@ -250,7 +250,7 @@ async fn texts_of_any_length_are_taken() {
     assert_eq!(commit(&store, vec![row()]).await.events.len(), 1);
     assert_eq!(commit(&store, vec![row()]).await.events.len(), 0);
     assert!(read(&store, 0).events[0].1.incident.get() == json);
-    assert_eq!(store.read_after(Seq(0), &|_| true, EVERYTHING).expect("read").scanned_to, Seq(1));
+    assert_eq!(store.read_after(Seq(0), &|_, _| true, EVERYTHING).expect("read").scanned_to, Seq(1));
 }
 
 #[tokio::test]

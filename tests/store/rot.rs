@@ -125,7 +125,7 @@ async fn check_rebuilt(store: Store, known: &Known) -> Result<(), String> {
     for n in position.cursor.since(second(0)).as_secs()..known.cursor {
         store.commit_page(page(rows(n))).await.map_err(failed)?;
     }
-    let chunk = store.read_after(Seq(0), &|_| true, crate::EVERYTHING).map_err(failed)?;
+    let chunk = store.read_after(Seq(0), &|_, _| true, crate::EVERYTHING).map_err(failed)?;
     let there: BTreeSet<&str> = chunk.events.iter().map(|(_, event)| event.incident.get()).collect();
     match (known.acknowledged..known.events).find(|k| !there.contains(nth(*k).raw.get())) {
         Some(k) => Err(format!("event number {k} is lost")),

@@ -1,0 +1,380 @@
+//! Delivers again from the source: reads a window on the quota's own lane and puts every row of it into the outbox once more.
+//! It gives way to live reading in everything: quota, room, disk. It moves no cursor and forgets no mark.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::metrics::Metrics;
+use crate::admin::replay::{Blame, End, Order, Progress, Request};
+use crate::config::Config;
+use crate::core::backoff::Backoff;
+use crate::core::poller::Committed;
+use crate::core::quota::{Lane, QuotaState};
+use crate::core::reading::{Reading, Refusals, Step};
+use crate::core::seen::{self, Verdict};
+use crate::model::incident::Row;
+use crate::model::names::TenantName;
+use crate::model::page::{FetchError, Page, Query, Window};
+use crate::run::clock::Clock;
+use crate::run::daemon::{self, RunError};
+use crate::run::poll::outcome;
+use crate::run::tenant::{Surroundings, Tenant, seed};
+use crate::store::Endpoint;
+use crate::store::error::StoreError;
+use crate::store::page::{Again, PageBatch};
+
+/// First and longest pause after a failure that may pass by itself.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Failures of one call in a row after which the replay is given up: some ten minutes.
+const FAILURES_MAX: u32 = 12;
+/// What a 429 without any hint is taken for, and the longest hint that is followed.
+const THROTTLED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// Between two looks at the quota.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+/// Between two looks at a full outbox.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
+/// Readings of a window whose pages do not join, before it is given up.
+const READINGS_MAX: u32 = 3;
+/// Rows and incidents that are told apart, 16 bytes each; beyond it some come twice.
+const TOLD_MAX: usize = 1 << 20;
+
+/// What replays are made with.
+pub(crate) struct Replayer {
+    tenants: Arc<BTreeMap<TenantName, Arc<Tenant>>>,
+    config: Config,
+    /// Couriers empty the outbox meanwhile, so that it is worth waiting for room.
+    has_couriers: bool,
+}
+
+/// One replay.
+struct Job<'a> {
+    request: &'a Request,
+    progress: &'a watch::Sender<Progress>,
+    told: Told,
+}
+
+/// What this replay has had already: pages overlap, and a window may be read twice.
+#[derive(Default)]
+struct Told {
+    rows: HashSet<u64>,
+    incidents: HashSet<u64>,
+    /// How many of them the progress knows of.
+    counted: u64,
+}
+
+/// Why a replay cannot go on.
+struct Failed(Blame, String);
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self(Blame::Store, error.to_string())
+    }
+}
+
+/// Carries out orders, one at a time, until it is stopped.
+pub(crate) async fn serve(replayer: &Replayer, orders: &mut mpsc::Receiver<Order>, stop: &CancellationToken) {
+    while let Some(Some(order)) = stop.run_until_cancelled(orders.recv()).await {
+        let Order { request, progress, accepted, turn } = order;
+        let tenants = match replayer.choose(&request) {
+            Ok(tenants) => tenants,
+            Err(why) => {
+                // Nobody may be waiting any more, which is their business.
+                let _ = accepted.send(Err(why));
+                continue;
+            }
+        };
+        if accepted.send(Ok(())).is_err() {
+            continue;
+        }
+        tracing::info!(since = %request.since, dry_run = request.dry_run, "replay");
+        let end = tokio::select! {
+            end = replayer.run(&tenants, &request, &progress) => end,
+            () = progress.closed() => End::Stopped,
+            () = stop.cancelled() => End::Stopped,
+        };
+        let events = progress.borrow().events;
+        match &end {
+            End::Complete => tracing::info!(events, "replay is complete"),
+            End::Stopped => tracing::info!(events, "replay was stopped"),
+            End::Failed { why, .. } => tracing::warn!(events, why, "replay was given up"),
+        }
+        progress.send_modify(|progress| progress.end = Some(end));
+        drop(turn);
+    }
+}
+
+/// Replays without a daemon: with its store and its quota. What it delivers waits in the outbox for the next start. A wrong
+/// request is answered with why.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn alone(
+    config: Config,
+    request: &Request,
+    progress: &watch::Sender<Progress>,
+    stop: &CancellationToken,
+) -> Result<Result<End, String>, RunError> {
+    let store = daemon::open(&config)?;
+    let around = Surroundings {
+        store: store.clone(),
+        board: Arc::default(),
+        metrics: Arc::new(Metrics::new()),
+        clock: Clock::start(),
+    };
+    let tenants = Arc::new(daemon::tenants(&config, &around)?);
+    let replayer = Replayer { tenants, config, has_couriers: false };
+    let end = match replayer.choose(request) {
+        Ok(tenants) => {
+            let run = stop.run_until_cancelled(replayer.run(&tenants, request, progress));
+            Ok(run.await.unwrap_or(End::Stopped))
+        }
+        Err(why) => Err(why),
+    };
+    store.close().await?;
+    Ok(end)
+}
+
+impl Replayer {
+    pub(crate) const fn new(tenants: Arc<BTreeMap<TenantName, Arc<Tenant>>>, config: Config) -> Self {
+        Self { tenants, config, has_couriers: true }
+    }
+
+    /// The tenants that are asked for, or what is wrong with the request.
+    fn choose(&self, request: &Request) -> Result<Vec<Arc<Tenant>>, String> {
+        if let Some(until) = request.until.filter(|until| *until <= request.since) {
+            return Err(format!("--until {until} is not after --since {}", request.since));
+        }
+        let names = |names: Vec<&str>| names.join(", ");
+        let sink = match &request.sink {
+            None => None,
+            Some(name) => Some((
+                name,
+                self.config.sinks.get(name).ok_or_else(|| {
+                    let known = self.config.sinks.keys().map(crate::model::names::SinkName::as_str).collect();
+                    format!("--sink: there is no sink {name}; there are: {}", names(known))
+                })?,
+            )),
+        };
+        if let Some(name) = &request.tenant {
+            let Some(tenant) = self.tenants.get(name) else {
+                let known = self.tenants.keys().map(TenantName::as_str).collect();
+                return Err(format!("--tenant: there is no tenant {name}; there are: {}", names(known)));
+            };
+            return match sink {
+                Some((sink, config)) if !config.takes(name) => {
+                    Err(format!("--sink: sink {sink} gets nothing of tenant {name}, see `sinks.{sink}.tenants`"))
+                }
+                Some(_) | None => Ok(vec![tenant.clone()]),
+            };
+        }
+        let takes = |name: &TenantName| sink.is_none_or(|(_, config)| config.takes(name));
+        Ok(self.tenants.iter().filter(|(name, _)| takes(name)).map(|(_, tenant)| tenant.clone()).collect())
+    }
+
+    /// One tenant after the other.
+    async fn run(&self, tenants: &[Arc<Tenant>], request: &Request, progress: &watch::Sender<Progress>) -> End {
+        let mut job = Job { request, progress, told: Told::default() };
+        for tenant in tenants {
+            progress.send_modify(|progress| progress.tenant = Some(tenant.name.clone()));
+            job.told = Told::default();
+            if let Err(Failed(blame, why)) = self.tenant(tenant, &mut job).await {
+                return End::Failed { blame, why: format!("tenant {}: {why}", tenant.name) };
+            }
+        }
+        End::Complete
+    }
+
+    async fn tenant(&self, tenant: &Tenant, job: &mut Job<'_>) -> Result<(), Failed> {
+        let window = Window { from: job.request.since, to: job.request.until };
+        for _ in 0..READINGS_MAX {
+            if self.read(tenant, window, job).await? {
+                return Ok(());
+            }
+            tracing::debug!(tenant = %tenant.name, "the pages of a replay did not join, it is read once more");
+        }
+        let why = "its incidents change faster than they can be read; replay shorter windows with --until".into();
+        Err(Failed(Blame::Source, why))
+    }
+
+    /// Reads a window to its end. False where its pages did not join.
+    async fn read(&self, tenant: &Tenant, window: Window, job: &mut Job<'_>) -> Result<bool, Failed> {
+        let page_size = self.config.tenants.get(&tenant.name).map_or(1, |config| config.poll.page_size);
+        // What cannot be read is known by now, and is delivered when it can be.
+        let (windows, time) = {
+            let poller = &tenant.decisions().poller;
+            (poller.quarantine().around(window), poller.clock().latest())
+        };
+        let horizon = time.unwrap_or(window.from).max(window.from);
+        let mut reading = Reading::new(&windows, page_size, Refusals::default(), horizon, false);
+        loop {
+            let query = match reading.step() {
+                Step::Read(query) => query,
+                Step::Complete => return Ok(true),
+                Step::Broken(_) => return Ok(false),
+                Step::Quarantine(window) => {
+                    let (from, to) = (window.from, window.to);
+                    tracing::warn!(tenant = %tenant.name, %from, %to, why = window.why, "a replay goes around what cannot be read");
+                    reading.went_around();
+                    continue;
+                }
+            };
+            match self.fetch(tenant, &query, job).await? {
+                Ok(page) => {
+                    let wanted = reading.wants_rows();
+                    reading.read(&page.rows, tenant.clock.now());
+                    if wanted {
+                        self.take(tenant, page, job).await?;
+                    }
+                }
+                Err(error) if reading.failed(&error, None, tenant.clock.now()) => {}
+                Err(error) => return Err(Failed(Blame::Source, error.to_string())),
+            }
+        }
+    }
+
+    /// The answer to a call, tried again where that may help. An answer that is too large is the caller's business.
+    async fn fetch(&self, tenant: &Tenant, query: &Query, job: &Job<'_>) -> Result<Result<Page, FetchError>, Failed> {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1, seed(&tenant.name));
+        let mut has_new_token = false;
+        for failures in 1.. {
+            let charged = self.slot(tenant, job).await?;
+            tenant.store.set_quota(&tenant.key, Endpoint::List, charged).await?;
+            job.waits(None);
+            let answer = tenant.client.list(query).await;
+            tenant.metrics.called(&tenant.name, "list", outcome(answer.as_ref().err()));
+            let error = match answer {
+                Err(FetchError::Unauthorized { .. }) if !has_new_token => {
+                    has_new_token = true;
+                    continue;
+                }
+                Err(error) => error,
+                Ok(page) => return Ok(Ok(page)),
+            };
+            let why = error.to_string();
+            let pause = match error {
+                FetchError::TooLarge { .. } | FetchError::Rejected { .. } => return Ok(Err(error)),
+                FetchError::Unauthorized { .. } | FetchError::Refused { .. } => {
+                    return Err(Failed(Blame::Credential, why));
+                }
+                FetchError::NotFound => return Err(Failed(Blame::Source, why)),
+                FetchError::Throttled { after, .. } => {
+                    let pause = after.unwrap_or(THROTTLED.0).min(THROTTLED.1);
+                    tenant.decisions().list.block_until(tenant.clock.now() + pause);
+                    pause
+                }
+                FetchError::Unavailable { after, .. } => after.unwrap_or_default().clamp(backoff.pause(), THROTTLED.1),
+                FetchError::Garbled { .. } => backoff.pause(),
+            };
+            if FAILURES_MAX <= failures {
+                return Err(Failed(Blame::Source, format!("{failures} times in a row: {why}")));
+            }
+            job.waits(Some(format!("{why}; it is tried again in {} s", pause.as_secs().max(1))));
+            tokio::time::sleep(pause).await;
+        }
+        Err(Failed(Blame::Source, "no answer".into()))
+    }
+
+    /// Waits for room and then for the quota, and takes one call of it.
+    async fn slot(&self, tenant: &Tenant, job: &Job<'_>) -> Result<QuotaState, Failed> {
+        loop {
+            tenant.store.state()?;
+            if !job.request.dry_run && !tenant.store.has_ample_room() {
+                let why = "the outbox is half full, or the disk nearly so";
+                if !self.has_couriers {
+                    let remedy = "start the daemon, so that its sinks take what is there, and replay with it";
+                    return Err(Failed(Blame::Store, format!("{why}; {remedy}")));
+                }
+                job.waits(Some(format!("{why}; it waits for the sinks, see `xdrelay status`")));
+                tokio::time::sleep(ROOM_EVERY).await;
+                continue;
+            }
+            let now = tenant.clock.now();
+            let (charged, ready) = {
+                let list = &mut tenant.decisions().list;
+                (list.charge(Lane::Replay, now), list.ready_at(Lane::Replay, now).since(now))
+            };
+            if let Some(charged) = charged {
+                return Ok(charged);
+            }
+            if Duration::from_secs(1) <= ready {
+                job.waits(Some("the quota; what is new goes first".into()));
+            }
+            tokio::time::sleep(ready.clamp(LOOK_EVERY.0, LOOK_EVERY.1)).await;
+        }
+    }
+
+    /// Puts the rows of a page that this replay has not had yet into the outbox, or only counts them.
+    async fn take(&self, tenant: &Tenant, page: Page, job: &mut Job<'_>) -> Result<(), Failed> {
+        let Page { mut rows, date } = page;
+        rows.retain(|row| job.told.is_news(row));
+        let (count, now) = (rows.len() as u64, tenant.clock.now());
+        let events = if job.request.dry_run {
+            let is_stale = |row: &Row| {
+                let mark = tenant.store.mark(&tenant.key, &seen::id_of(row))?;
+                Ok(seen::judge(mark.as_ref(), row, date, now) == Verdict::Stale)
+            };
+            let stale = rows.iter().map(is_stale).collect::<Result<Vec<_>, StoreError>>()?;
+            stale.into_iter().filter(|stale| !stale).count()
+        } else {
+            let again = Some(Again { sink: job.request.sink.clone() });
+            let batch = PageBatch { key: tenant.key.clone(), tenant: tenant.name.clone(), rows, date, now, again };
+            let committed = tenant.store.commit_page(batch).await?;
+            note(tenant, &committed);
+            committed.events.len()
+        };
+        let incidents = job.told.incidents.len() as u64;
+        let before = job.told.counted;
+        job.told.counted = incidents;
+        job.progress.send_modify(|progress| {
+            progress.pages += 1;
+            progress.rows += count;
+            progress.incidents += incidents - before;
+            progress.events += events as u64;
+        });
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    fn waits(&self, why: Option<String>) {
+        self.progress.send_if_modified(|progress| {
+            let differs = progress.waiting != why;
+            progress.waiting = why;
+            differs
+        });
+    }
+}
+
+impl Told {
+    /// Whether this replay has not had this revision yet.
+    fn is_news(&mut self, row: &Row) -> bool {
+        let id = seen::id_of(row);
+        if TOLD_MAX <= self.rows.len() {
+            self.rows.clear();
+        }
+        if self.incidents.len() < TOLD_MAX {
+            self.incidents.insert(short(&id));
+        }
+        self.rows.insert(short(&(&id, row.last_update(), row.hash)))
+    }
+}
+
+/// 64 bits of something, the same for the same thing.
+fn short(thing: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a replay finds that live reading had not is an event like any other; what it repeats is not counted again.
+fn note(tenant: &Tenant, committed: &Committed) {
+    for event in committed.events.iter().filter(|event| event.unseen_time.is_some()) {
+        tenant.metrics.committed(&tenant.name, event.kind, event.last_update);
+        tenant.board.tenant(&tenant.name, |status| *status.events.entry(event.kind).or_default() += 1);
+    }
+}
