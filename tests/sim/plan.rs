@@ -250,6 +250,12 @@ impl Plan {
             self.faults = self.faults.without(Fault::SkipCap);
             // And what cannot be read hides its whole page for ever, if pages cannot be made smaller either.
             self.faults = self.faults.without(Fault::PoisonForever).without(Fault::TopIgnored);
+            // Nor can a tie of more than a page be cut.
+            self.faults = self.faults.without(Fault::ShuffledTies);
+        }
+        if self.faults.has(Fault::ShuffledTies) {
+            // More than a page created in one second, in another order each time, cannot be cut either.
+            self.faults = self.faults.without(Fault::BulkCreate);
         }
         if self.faults.has(Fault::TopIgnored) {
             // A second that is too large cannot be asked for in parts.
@@ -298,7 +304,7 @@ fn settings(dice: &mut Dice) -> Settings {
         page_size: dice.pick(&[6, 10, 25, 100]),
         list: LIMITS,
         audit: Audit { every: Duration::from_secs(dice.pick(&[600, 1200])), window: Duration::from_secs(5 * 3600) },
-        deep_audit: Audit { every: Duration::from_secs(4 * 3600), window: Duration::from_secs(30 * 86_400) },
+        deep_audit: Audit { every: Duration::from_secs(2 * 3600), window: Duration::from_secs(30 * 86_400) },
         start: dice.pick(&[
             Start::Now,
             Start::Back(Duration::from_secs(600)),
