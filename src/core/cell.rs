@@ -55,6 +55,18 @@ impl Cell {
         ))
     }
 
+    /// As [`halves`](Self::halves), where the rows are a full page and there are more: if they came newest first, the newer part
+    /// is what the page held but for its last second, so that it fits into one.
+    pub fn parts_behind(&self, page: &[Times], horizon: Timestamp) -> Option<(Self, Self)> {
+        let is_newest_first = page.is_sorted_by(|(a, _), (b, _)| b <= a);
+        let last = page.last().filter(|_| is_newest_first).map(|(updated, _)| updated.later(SECOND).floor_to_second());
+        let at = last.filter(|&at| self.window.from < at && self.window.to.is_some_and(|to| at < to));
+        match at {
+            Some(at) => self.halves(&[(at, None)], horizon),
+            None => self.halves(page, horizon),
+        }
+    }
+
     /// The half that was created earlier and the other one, where half of the rows lie on either side. None where no rows
     /// tell of it, or all were created within one second.
     pub fn halves_by_creation(&self, rows: &[Times]) -> Option<(Self, Self)> {

@@ -215,8 +215,8 @@ impl Completeness {
             }
             Turn::Retry => self.retries.read(&page.rows, now),
         }
-        if let Some(refusals) = self.reading_mut().map(|reading| reading.refusals()) {
-            self.abilities.learn(refusals, now);
+        if let Some(rows) = self.reading_mut().and_then(|reading| reading.found_cap()) {
+            self.abilities.found_cap(rows, now);
         }
         wants_rows
     }
@@ -249,6 +249,11 @@ impl Completeness {
             }
         }
         at_once
+    }
+
+    /// Whether it waits for the source to answer at all.
+    pub(crate) fn is_probing(&mut self) -> bool {
+        self.reading_mut().is_some_and(|reading| reading.is_probing())
     }
 
     /// Nothing more of what it is about before then.

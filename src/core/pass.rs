@@ -140,7 +140,10 @@ impl Pass {
         match self.phase {
             Phase::First => self.follow(keys),
             Phase::Joining if self.joins(&keys) => {
-                self.grown += self.shift(&keys);
+                // What is bounded grows nowhere; what looks so changed places.
+                if self.cell.window.to.is_none() {
+                    self.grown += self.shift(&keys);
+                }
                 self.follow(keys);
             }
             Phase::SteppedBack if self.joins(&keys) => self.follow(keys),
@@ -184,6 +187,11 @@ impl Pass {
     /// How many rows the server gives on a page at most, where that was found to be less than what is asked for.
     pub const fn most(&self) -> Option<u32> {
         if self.full < self.top { Some(self.full) } else { None }
+    }
+
+    /// Whether a bounded cell holds more than a page.
+    pub fn is_more_than_a_page(&self) -> bool {
+        self.phase == Phase::Joining && self.cell.window.to.is_some()
     }
 
     /// What is read.

@@ -501,6 +501,10 @@ impl Poller {
             Reader::Sweep => {
                 let others = self.health.reader(Reader::Tail).answered_at;
                 let at_once = self.completeness.failed(error, others, now);
+                if at_once && !self.completeness.is_probing() {
+                    // The page is at fault and the source is not.
+                    self.hand(reader).retry.reset();
+                }
                 if at_once {
                     // Another way is tried: that is no failure yet.
                     self.health.has_another_way(reader);

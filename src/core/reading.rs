@@ -74,6 +74,8 @@ pub struct Reading {
     /// Those that are left, the next one last.
     left: Vec<Piece>,
     refusals: Refusals,
+    /// A page was shorter than what was asked for, and there were rows behind it.
+    found_cap: Option<u32>,
     top: u32,
     /// The source's time when it began: where an open window is cut first.
     horizon: Timestamp,
@@ -83,6 +85,8 @@ pub struct Reading {
     rejections: u32,
     failing_since: Option<Moment>,
     answered_at: Option<Moment>,
+    /// Not two rows of this piece fit into an answer.
+    is_too_large: bool,
     /// What the last scan of this piece found, where nothing in it failed.
     scanned: Option<BTreeSet<IncidentId>>,
     /// A page was found to fail for good.
@@ -146,6 +150,7 @@ impl Reading {
             piece: piece(&nowhere),
             left: windows.iter().rev().map(piece).collect(),
             refusals,
+            found_cap: None,
             top,
             horizon,
             doubts_nothing: doubts_nothing && !windows.is_empty(),
@@ -153,6 +158,7 @@ impl Reading {
             rejections: 0,
             failing_since: None,
             answered_at: None,
+            is_too_large: false,
             scanned: None,
             is_poisoned: false,
             pages: 0,
@@ -189,10 +195,16 @@ impl Reading {
             Mode::Pages(pass) => {
                 self.rows = self.rows.saturating_add(u32::try_from(rows.len()).unwrap_or(u32::MAX));
                 pass.read(rows);
-                self.refusals.rows = self.refusals.rows.max(pass.most());
+                let known = self.refusals.rows.unwrap_or(self.top);
+                self.found_cap = pass.most().filter(|&most| most != known);
                 match pass.step() {
                     pass::Step::Complete => self.next_piece(),
                     pass::Step::Broken => self.cut("rows moved between the pages, so the reading proves nothing"),
+                    // Rows leave a bounded window while its pages are read, and may change places; what fits into one page
+                    // has no places.
+                    pass::Step::Read(_) if pass.is_more_than_a_page() && !self.refusals.bounds => {
+                        self.cut_behind_page()
+                    }
                     pass::Step::Read(query) if self.refusals.skip.is_some_and(|most| most <= query.skip) => {
                         self.cut("the API does not skip as many rows as there are");
                     }
@@ -235,6 +247,16 @@ impl Reading {
         }
     }
 
+    /// How many rows came on a short page that was not the end, where the last answer showed one. One may be a lie.
+    pub const fn found_cap(&self) -> Option<u32> {
+        self.found_cap
+    }
+
+    /// Whether it is asked whether the source works.
+    pub const fn is_probing(&self) -> bool {
+        matches!(self.mode, Mode::Probing { .. })
+    }
+
     /// Whether it is asked whether there is anything at all.
     pub const fn is_doubting(&self) -> bool {
         matches!(self.mode, Mode::Doubting)
@@ -272,7 +294,7 @@ impl Reading {
 
     fn next_piece(&mut self) {
         (self.failures, self.rejections, self.failing_since) = (0, 0, None);
-        self.scanned = None;
+        (self.scanned, self.is_too_large) = (None, false);
         match self.left.pop() {
             Some(piece) => self.begin(piece),
             None if self.doubts_nothing && self.rows == 0 => self.mode = Mode::Doubting,
@@ -297,6 +319,16 @@ impl Reading {
             Some(halves) => self.begin_with(halves),
             None if again < AGAIN_MAX => self.begin(Piece { cell, again: again + 1 }),
             None => self.is_unreadable(why.to_owned()),
+        }
+    }
+
+    /// The first page of a bounded window is full: smaller windows instead, where there are any.
+    fn cut_behind_page(&mut self) {
+        let Mode::Pages(pass) = &self.mode else { return };
+        let cell = self.piece.cell;
+        let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
+        if let Some(parts) = cell.parts_behind(pass.times(), self.horizon).or_else(by_creation) {
+            self.begin_with(parts);
         }
     }
 
@@ -326,6 +358,7 @@ impl Reading {
                 if shrunk {
                     self.top = (self.top / 2).max(ROWS_MIN);
                 }
+                self.is_too_large |= !shrunk;
                 shrunk || self.go_around()
             }
             Mode::Rows(_) => self.go_around(),
@@ -450,7 +483,7 @@ impl Reading {
                 format!("a page fails for good, and the API refuses the bounds that would go around it: {}", self.why);
             return self.give_up(&why);
         }
-        if scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
+        if self.is_too_large && scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
             // Too large for two rows at a time, and twice the same one by one.
             return self.next_piece();
         }

@@ -23,6 +23,8 @@ const WIDTH_MAX: Duration = Duration::from_secs(7 * 86_400);
 const SHARE_OF_HOUR: u32 = 3;
 /// A sweep of more calls than this is never brought forward.
 const HURRIED_CALLS: u32 = 10;
+/// So many short pages of one length that were not the end show how many rows a server gives at most.
+const CAP_IS_SEEN: u32 = 3;
 /// What a server refused is asked for again after so long.
 const REFUSAL_LASTS: Duration = Duration::from_secs(3600);
 
@@ -64,6 +66,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Abilities {
     refusals: Refusals,
     until: Moment,
+    /// The longest short page that was not the end, and how often it was as long as that.
+    cap: (u32, u32),
 }
 
 /// What a reading goes around, and what it must not rely on.
@@ -88,7 +92,20 @@ impl Abilities {
         let refusals =
             Refusals { bounds: known.bounds || found.bounds, created: known.created || found.created, skip, rows };
         if refusals != known {
-            *self = Self { refusals, until: now + REFUSAL_LASTS };
+            (self.refusals, self.until) = (refusals, now + REFUSAL_LASTS);
+        }
+    }
+
+    /// A page was shorter than what was asked for, and there were rows behind it: several of the same length are no lie.
+    pub(crate) fn found_cap(&mut self, rows: u32, now: Moment) {
+        let (most, times) = self.cap;
+        self.cap = match rows {
+            rows if rows == most => (most, times.saturating_add(1)),
+            rows if most < rows => (rows, 1),
+            _ => (most, times),
+        };
+        if self.cap.0 == rows && CAP_IS_SEEN <= self.cap.1 {
+            self.learn(Refusals { rows: Some(rows), ..Refusals::default() }, now);
         }
     }
 }
