@@ -125,6 +125,10 @@ impl Quota {
             () if planted::is(Mistake::QuotaIsABucket) => {
                 (Limiter::new(limits.per_minute, MINUTE / limits.per_minute), Limiter::new(per_hour, HOUR / per_hour))
             }
+            // All of a window's calls at once, and nothing until `new_calendar_window` forgets them.
+            () if planted::is(Mistake::QuotaPerCalendarMinute) => {
+                (Limiter::new(limits.per_minute, HOUR), Limiter::new(per_hour, HOUR))
+            }
             () if planted::is(Mistake::QuotaIsCountedAtSend) => {
                 let rest = (per_hour - burst).max(1);
                 (Limiter::new(1, MINUTE / (limits.per_minute - 1)), Limiter::new(burst, HOUR / rest))
@@ -160,6 +164,10 @@ impl Quota {
 
     /// When the next call of this lane may go: `now` or earlier means at once.
     pub fn ready_at(&self, lane: Lane, now: Moment) -> Moment {
+        if planted::is(Mistake::QuotaPerCalendarMinute) {
+            self.minute.new_calendar_window(MINUTE, now);
+            self.hour.new_calendar_window(HOUR, now);
+        }
         let lane_of_reserve = if lane == Lane::Audit && self.audit_starves(now) { Lane::Sweep } else { lane };
         let reserve = part(self.hour.burst, lane_of_reserve.reserve(), 40);
         let paid = self.minute.ready_at(0, now).max(self.hour.ready_at(reserve, now)).max(self.blocked_until);
@@ -272,6 +280,15 @@ impl Limiter {
 
     fn state(&self) -> Moment {
         self.tat.get()
+    }
+
+    /// Forgets all calls where the clock has begun another minute or hour since it was asked last. A mistake.
+    fn new_calendar_window(&self, window: Duration, now: Moment) {
+        let number = |moment: Moment| moment.since_epoch().as_nanos() / window.as_nanos();
+        if number(self.face.get()) != number(now) {
+            self.tat.set(Moment::default());
+        }
+        self.face.set(now);
     }
 
     /// Takes one call, if it may go now.

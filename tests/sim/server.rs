@@ -1,159 +1,276 @@
-//! The model of the source: incidents with revisions that become visible late, lists that move while they are read, calls
-//! that fail. It counts every call on arrival, as the real one does.
+//! The list API over the world: one slice of what one replica shows at one moment, and everything that can go wrong with the
+//! answer. It counts every call when it arrives and knows nothing of who asks.
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use serde_json::value::RawValue;
-use xdrelay::model::incident::Row;
-use xdrelay::model::page::{FetchError, Page, Query};
-use xdrelay::model::timestamp::Timestamp;
+use std::time::Duration;
 
-/// Seconds, as a number of simulated nanoseconds.
-pub(crate) const SECOND: u64 = 1_000_000_000;
-/// The server's clock when our monotonic time is zero.
-const EPOCH: u64 = 1_800_000_000;
+use crate::core::quota::Limits;
+use crate::dice::Dice;
+use crate::fault::{Counts, Fault};
+use crate::model::page::{FetchError, Page, Query};
+use crate::model::timestamp::Timestamp;
+use crate::plan::{LIMITS, Order, Plan, SECOND};
+use crate::world::World;
 
-pub(crate) struct Server {
-    rng: StdRng,
-    pub(crate) incidents: Vec<Incident>,
-    /// Arrivals of list calls, in nanoseconds.
-    pub(crate) arrivals: Vec<u64>,
-    order: Order,
-    delay_max: u64,
-    failing: f64,
-    pub(crate) late_rows: u64,
-    pub(crate) failed_calls: u64,
+/// The source.
+#[derive(Debug)]
+pub struct Server {
+    dice: Dice,
+    /// Arrivals of calls, and the first that counts for the minute and for the hour.
+    arrivals: Vec<u64>,
+    minute: usize,
+    hour: usize,
+    /// All calls fail until then.
+    pub away_until: u64,
+    /// The answer before was dated wrong: two in a row would agree, and that is excluded.
+    lied_of_time: bool,
+    /// No faults any more.
+    pub is_calm: bool,
 }
 
-pub(crate) struct Incident {
-    pub(crate) id: u64,
-    pub(crate) revisions: Vec<Revision>,
-    gone_at: Option<u64>,
-}
-
-pub(crate) struct Revision {
-    pub(crate) last_update: Timestamp,
-    row: Row,
-    visible_at: u64,
-}
-
-/// How the server sorts its list.
-#[derive(Clone, Copy)]
-enum Order {
-    LastUpdate,
-    Id,
+/// What a call comes back with.
+#[derive(Debug)]
+pub struct Answer {
+    /// As a careful client takes it.
+    pub result: Result<Page, FetchError>,
+    /// The rows of a cut body, as a careless one would take them.
+    pub cut: Option<Page>,
+    /// How long the client waits for it beyond the network.
+    pub takes: u64,
 }
 
 impl Server {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let order = if rng.random_bool(0.7) { Order::LastUpdate } else { Order::Id };
-        let delay_max = rng.random_range(0..1500);
-        let failing = rng.random_range(0.0..0.3);
-        let mut server = Self {
-            rng,
-            incidents: Vec::new(),
-            arrivals: Vec::new(),
-            order,
-            delay_max,
-            failing,
-            late_rows: 0,
-            failed_calls: 0,
-        };
-        for id in 0..server.rng.random_range(0..400) {
-            server.create(id, 0);
-        }
-        server
+    /// A source that was never asked.
+    pub const fn new(seed: u64) -> Self {
+        let dice = Dice::new(seed, 3);
+        Self { dice, arrivals: Vec::new(), minute: 0, hour: 0, away_until: 0, lied_of_time: false, is_calm: false }
     }
 
-    pub(crate) fn time(at: u64) -> Timestamp {
-        Timestamp::from_ticks(EPOCH * 10_000_000 + at / 100)
+    /// Calls so far.
+    pub const fn calls(&self) -> usize {
+        self.arrivals.len()
     }
 
-    /// Something happens: an incident is created, changes, or goes.
-    pub(crate) fn live(&mut self, at: u64) {
-        let count = self.incidents.len() as u64;
-        match self.rng.random_range(0..10) {
-            0..=3 => self.create(count, at),
-            4..=7 if 0 < count => {
-                let target = self.rng.random_range(0..count) as usize;
-                self.revise(target, at);
-            }
-            // A bulk edit: many incidents at one tick.
-            8 if 0 < count => {
-                for target in 0..self.rng.random_range(1..count.min(150) + 1) as usize {
-                    self.revise(target, at);
-                }
-            }
-            _ if 0 < count && self.rng.random_bool(0.3) => {
-                let target = self.rng.random_range(0..count) as usize;
-                self.incidents[target].gone_at.get_or_insert(at);
-            }
-            _ => {}
-        }
-    }
-
-    fn create(&mut self, id: u64, at: u64) {
-        self.incidents.push(Incident { id, revisions: Vec::new(), gone_at: None });
-        self.revise(id as usize, at);
-    }
-
-    fn revise(&mut self, target: usize, at: u64) {
-        // Mostly at once, now and then late, never beyond what the overlap allows.
-        let delay = if self.rng.random_bool(0.1) { self.rng.random_range(0..=self.delay_max) * SECOND } else { 0 };
-        if SECOND * 60 < delay {
-            self.late_rows += 1;
-        }
-        let tick = 33_333 * (at / 100 / 33_333);
-        let incident = &mut self.incidents[target];
-        let before = incident.revisions.last().map_or(0, |revision| revision.visible_at);
-        let status = ["Active", "InProgress", "Resolved"][self.rng.random_range(0..3)];
-        let last_update = Self::time(tick * 100);
-        let row = row(incident.id, last_update, status, incident.revisions.len());
-        incident.revisions.push(Revision { last_update, row, visible_at: (at + delay).max(before) });
-    }
-
-    /// What a perfect reader would know now: the current visible revision of each incident that is still there.
-    pub(crate) fn current(&self, at: u64) -> impl Iterator<Item = (u64, &Revision)> {
-        let there = move |incident: &&Incident| incident.gone_at.is_none_or(|gone| at < gone);
-        self.incidents.iter().filter(there).filter_map(move |incident| {
-            let visible = incident.revisions.iter().rev().find(|revision| revision.visible_at <= at)?;
-            Some((incident.id, visible))
-        })
-    }
-
-    /// One call, counted when it arrives.
-    pub(crate) fn list(&mut self, query: &Query, at: u64, healthy: bool) -> Result<Page, FetchError> {
+    /// A call arrives. Says how many are too many in which window, if they are.
+    pub fn arrives(&mut self, at: u64) -> Result<(), String> {
         self.arrivals.push(at);
-        if !healthy && self.rng.random_bool(self.failing) {
-            self.failed_calls += 1;
-            return Err(self.failure());
+        let Limits { per_minute, per_hour } = LIMITS;
+        for (first, window, limit) in [(&mut self.minute, 60, per_minute), (&mut self.hour, 3600, per_hour)] {
+            while self.arrivals[*first] + window * SECOND < at {
+                *first += 1;
+            }
+            let count = self.arrivals.len() - *first;
+            if limit as usize <= count.saturating_sub(1) {
+                return Err(format!("{count} calls within {window} s"));
+            }
         }
-        let window = query.window;
-        let in_window = |time: Timestamp| window.from <= time && window.to.is_none_or(|to| time < to);
-        let mut rows: Vec<_> = self.current(at).filter(|(_, revision)| in_window(revision.last_update)).collect();
-        match self.order {
-            Order::LastUpdate => rows.sort_by_key(|(id, revision)| std::cmp::Reverse((revision.last_update, *id))),
-            Order::Id => rows.sort_by_key(|(id, _)| std::cmp::Reverse(*id)),
-        }
-        let page = rows.into_iter().skip(query.skip as usize).take(query.top as usize);
-        let rows = page.map(|(_, revision)| revision.row.clone()).collect();
-        Ok(Page { rows, date: Some(Self::time(at).floor_to_second()) })
+        Ok(())
     }
 
-    fn failure(&mut self) -> FetchError {
+    /// The answer to a call that has arrived.
+    pub fn list(&mut self, world: &mut World, query: &Query, at: u64, plan: &Plan, counts: &mut Counts) -> Answer {
+        let fail = |result: FetchError| Answer { result: Err(result), cut: None, takes: 0 };
+        if let Some(refusal) = refusal(query, plan, counts) {
+            return fail(refusal);
+        }
+        if let Some(failure) = self.failure(at, plan, counts) {
+            let takes = if matches!(failure, Failure::Timeout) { 30 * SECOND } else { 0 };
+            return Answer { takes, ..fail(failure.error(&mut self.dice)) };
+        }
+        let mut slice = self.slice(world, query, at, plan, counts);
+        let date = self.date(at, plan, counts);
+        let poisoned = |number: &usize| at < world.incidents[*number].poisoned_until;
+        if slice.page().iter().any(|(number, _)| poisoned(number)) {
+            let (fault, why) = (Fault::Poison, "simulated: a page that cannot be read".to_owned());
+            counts.add(if plan.faults.has(Fault::PoisonForever) { Fault::PoisonForever } else { fault });
+            return fail(match plan.source.poison_is_5xx {
+                true => FetchError::Unavailable { after: None, why },
+                false => FetchError::Garbled { why },
+            });
+        }
+        let weight: u32 = slice.page().iter().map(|(number, _)| world.incidents[*number].weight).sum();
+        if plan.source.weight_max < weight && plan.faults.has(Fault::TooLarge) {
+            counts.add(Fault::TooLarge);
+            return fail(FetchError::TooLarge { limit: 1 });
+        }
+        self.lie(world, &mut slice, plan, counts);
+        let rows: Vec<_> =
+            slice.page().iter().map(|&(number, n)| world.incidents[number].revisions[n].row.clone()).collect();
+        if self.happens(Fault::CutBody, plan, counts) {
+            let kept = if self.dice.permille(500) { 0 } else { self.dice.place(rows.len() + 1) };
+            let cut = Page { rows: rows.into_iter().take(kept).collect(), date };
+            let why = "simulated: the body ends early".to_owned();
+            return Answer { cut: Some(cut), ..fail(FetchError::Garbled { why }) };
+        }
+        Answer { result: Ok(Page { rows, date }), cut: None, takes: 0 }
+    }
+
+    fn happens(&mut self, fault: Fault, plan: &Plan, counts: &mut Counts) -> bool {
+        let happens = self.dice.permille(plan.source.failing) && plan.faults.has(fault) && !self.is_calm;
+        if happens {
+            counts.add(fault);
+        }
+        happens
+    }
+
+    fn failure(&mut self, at: u64, plan: &Plan, counts: &mut Counts) -> Option<Failure> {
+        if at < self.away_until && !self.is_calm {
+            return Some(Failure::Server);
+        }
+        let kinds = [
+            (Fault::ServerError, Failure::Server),
+            (Fault::Timeout, Failure::Timeout),
+            (Fault::ThrottledHint, Failure::ThrottledHint),
+            (Fault::Throttled, Failure::Throttled),
+            (Fault::Garbled, Failure::Garbled),
+            (Fault::Unauthorized, Failure::Unauthorized),
+        ];
+        for (fault, failure) in kinds {
+            if self.happens(fault, plan, counts) {
+                return Some(failure);
+            }
+        }
+        // Somebody has to do something: rare, because each keeps us away for minutes.
+        let forbidden = self.dice.permille(3) && plan.faults.has(Fault::Forbidden) && !self.is_calm;
+        if forbidden {
+            counts.add(Fault::Forbidden);
+        }
+        forbidden.then_some(Failure::Forbidden)
+    }
+
+    /// What the replica that is asked holds, in order.
+    fn slice(&mut self, world: &World, query: &Query, at: u64, plan: &Plan, counts: &mut Counts) -> Slice {
+        let lags = plan.source.lag_max != 0 && !self.is_calm && self.dice.permille(500);
+        let lag = if lags { self.dice.below(plan.source.lag_max) } else { 0 };
+        if lag != 0 {
+            counts.add(Fault::ReplicaLag);
+        }
+        let within = |from: Timestamp, to: Option<Timestamp>, time| from <= time && to.is_none_or(|to| time < to);
+        let salt = if plan.faults.has(Fault::ShuffledTies) { self.dice.number() | 1 } else { 0 };
+        let mut rows = Vec::new();
+        for (number, incident) in world.incidents.iter().enumerate() {
+            let Some(n) = incident.shown(at - lag) else { continue };
+            let time = incident.revisions[n].time;
+            let created = query.created.is_none_or(|window| within(window.from, window.to, incident.created));
+            if created && within(query.window.from, query.window.to, time) {
+                let tie = if salt == 0 { number as u64 } else { (number as u64 + 1).wrapping_mul(salt) };
+                let first = match plan.source.order {
+                    Order::LastUpdate => time.ticks(),
+                    Order::Created => incident.created.ticks(),
+                    Order::Id => 0,
+                };
+                let tie = if plan.source.order == Order::Id { number as u64 } else { tie };
+                rows.push((std::cmp::Reverse((first, tie)), (number, n)));
+            }
+        }
+        rows.sort_unstable();
+        let has = |fault: Fault, happened: bool, counts: &mut Counts| {
+            if happened {
+                counts.add(fault);
+            }
+        };
+        has(Fault::OrderCreated, plan.source.order == Order::Created && 1 < rows.len(), counts);
+        has(Fault::OrderId, plan.source.order == Order::Id && 1 < rows.len(), counts);
+        has(Fault::ShuffledTies, salt != 0 && 1 < rows.len(), counts);
+        let asked = plan.source.top.unwrap_or(query.top);
+        let top = plan.source.page_cap.map_or(asked, |cap| asked.min(cap)) as usize;
+        let rest = rows.len().saturating_sub(query.skip as usize);
+        has(Fault::TopIgnored, plan.source.top.is_some() && (query.top as usize) < rest, counts);
+        has(Fault::PageCap, plan.source.page_cap.is_some() && top < rest.min(query.top as usize), counts);
+        let rows: Vec<_> = rows.into_iter().skip(query.skip as usize).map(|(_, row)| row).collect();
+        Slice { end: top.min(rows.len()), rows }
+    }
+
+    /// Ends a page before its time, where nobody was lied to about any of the rest too often.
+    fn lie(&mut self, world: &mut World, slice: &mut Slice, plan: &Plan, counts: &mut Counts) {
+        let (short, empty) = (self.dice.permille(plan.source.lying), self.dice.permille(plan.source.lying));
+        let place = self.dice.place(slice.end.max(1));
+        let (fault, end) = match (short, empty) {
+            (true, _) if 0 < place => (Fault::ShortLie, place),
+            (_, true) => (Fault::EmptyLie, 0),
+            (_, false) => return,
+        };
+        let hidden = &slice.rows[end..];
+        let may = hidden.iter().all(|&(number, n)| world.incidents[number].revisions[n].lies < plan.source.lies_max);
+        if self.is_calm || !plan.faults.has(fault) || hidden.is_empty() || !may {
+            return;
+        }
+        counts.add(fault);
+        for &(number, n) in hidden {
+            world.incidents[number].revisions[n].lies += 1;
+        }
+        slice.end = end;
+    }
+
+    fn date(&mut self, at: u64, plan: &Plan, counts: &mut Counts) -> Option<Timestamp> {
+        let time = World::time(at).floor_to_second();
+        let wrong = self.dice.permille(20) && plan.faults.has(Fault::WrongDate) && !self.is_calm && !self.lied_of_time;
+        self.lied_of_time = wrong;
+        if wrong {
+            counts.add(Fault::WrongDate);
+            let off = Duration::from_secs(self.dice.pick(&[100, 7200, 86_400]));
+            return Some(if self.dice.permille(700) { time.later(off) } else { time.earlier(off) });
+        }
+        if self.dice.permille(20) && plan.faults.has(Fault::NoDate) && !self.is_calm {
+            counts.add(Fault::NoDate);
+            return None;
+        }
+        Some(time)
+    }
+}
+
+/// What a replica holds behind `$skip`, and how far the page goes.
+struct Slice {
+    rows: Vec<(usize, usize)>,
+    end: usize,
+}
+
+impl Slice {
+    fn page(&self) -> &[(usize, usize)] {
+        &self.rows[..self.end]
+    }
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Server,
+    Timeout,
+    ThrottledHint,
+    Throttled,
+    Garbled,
+    Unauthorized,
+    Forbidden,
+}
+
+impl Failure {
+    fn error(self, dice: &mut Dice) -> FetchError {
         let why = "simulated".to_owned();
-        match self.rng.random_range(0..5) {
-            0 => FetchError::Throttled { after: Some(std::time::Duration::from_secs(8)), why },
-            1 => FetchError::Garbled { why },
-            2 => FetchError::Unauthorized { why },
-            _ => FetchError::Unavailable { after: None, why },
+        match self {
+            Self::Server => {
+                let hint = dice.permille(200).then(|| Duration::from_secs(dice.between(0, 20)));
+                FetchError::Unavailable { after: hint, why }
+            }
+            Self::Timeout => FetchError::Unavailable { after: None, why },
+            Self::ThrottledHint => FetchError::Throttled { after: Some(Duration::from_secs(dice.between(0, 60))), why },
+            Self::Throttled => FetchError::Throttled { after: None, why },
+            Self::Garbled => FetchError::Garbled { why },
+            Self::Unauthorized => FetchError::Unauthorized { why },
+            Self::Forbidden => FetchError::Refused { why },
         }
     }
 }
 
-fn row(id: u64, last_update: Timestamp, status: &str, detail: usize) -> Row {
-    let json =
-        format!(r#"{{"incidentId":{id},"lastUpdateTime":"{last_update}","status":"{status}","detail":{detail}}}"#);
-    Row::new(RawValue::from_string(json).expect("JSON"))
+/// What this source does not take.
+fn refusal(query: &Query, plan: &Plan, counts: &mut Counts) -> Option<FetchError> {
+    let bounded = query.window.to.is_some() || query.created.is_some_and(|window| window.to.is_some());
+    let why = if bounded && plan.faults.has(Fault::LtRefused) {
+        counts.add(Fault::LtRefused);
+        "simulated: operator lt is not allowed"
+    } else if plan.source.skip_max.is_some_and(|most| most < query.skip) {
+        counts.add(Fault::SkipCap);
+        "simulated: the limit for $skip has been exceeded"
+    } else {
+        return None;
+    };
+    Some(FetchError::Rejected { why: why.into() })
 }

@@ -1,320 +1,364 @@
-//! One seeded run: two readers, one courier, crashes between any two steps, and the invariants checked all the time.
+//! One run of one plan: everything that happens, in the order of simulated time, and the invariants after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use xdrelay::core::courier::{self, Courier, DeliverError, Handed};
-use xdrelay::core::poller::{Audit, Commit, Done, Known, Poller, Reader, Settings, Start, Todo};
-use xdrelay::core::quota::{Limits, Quota};
-use xdrelay::model::moment::Moment;
-use xdrelay::model::names::{EventId, Seq};
-use xdrelay::model::page::Query;
-use xdrelay::model::timestamp::Timestamp;
-
+use crate::daemon::Daemon;
+use crate::dice::Dice;
+use crate::fault::{Counts, Fault};
+use crate::invariant::{Checked, Invariant, Memory, Violation};
 use crate::ledger::Ledger;
-use crate::server::{SECOND, Server};
+use crate::mistakes::{Mistake, Planted};
+use crate::plan::{Plan, SECOND};
+use crate::server::Server;
+use crate::sink::Sink;
+use crate::trace::{Trace, seconds};
+use crate::world::{BEGIN, NEVER, World};
 
-const OVERLAP: Duration = Duration::from_secs(1800);
-const LIMITS: Limits = Limits { per_minute: 50, per_hour: 1500 };
-/// Simulated time with faults, and the time after it in which everything must come to rest.
-const FAULTY: u64 = 4000 * SECOND;
-const SETTLING: u64 = 3600 * SECOND;
+/// How often the checkpoint is written.
+const CHORES_EVERY: u64 = 3 * SECOND;
+/// How often is looked whether all is bounded, and at rest.
+const LOOK_EVERY: u64 = 20 * SECOND;
+/// After the faults have ended everything comes to rest within this time: an hour's throttling, a long way back, audits.
+const SETTLED_WITHIN: u64 = 4 * 3600 * SECOND;
+/// At rest, nothing more happens for so long.
+const QUIET: u64 = 150 * SECOND;
+/// Steps at one instant that are no livelock.
+const STEPS_AT_ONCE_MAX: u64 = 5000;
+/// Steps of one run that are no livelock.
+const STEPS_MAX: u64 = 600_000;
+/// A kill comes once in so many steps, and so much more often where something was just made durable or heard.
+const KILL_ONCE_IN: u64 = 4000;
+const SOONER: u64 = 25;
+/// In a storm of kills, once in so many.
+const STORM_ONCE_IN: u64 = 15;
 
-pub(crate) struct Simulation {
-    rng: StdRng,
-    now: u64,
-    server: Server,
-    ledger: Ledger,
-    sink: Sink,
-    poller: Poller,
-    quota: Quota,
-    courier: Courier,
-    /// When each actor acts next.
-    wake: [u64; 3],
-    in_the_air: [Option<(Query, u64)>; 2],
-    report: Report,
+/// One run.
+pub struct Simulation {
+    pub(crate) plan: Plan,
+    pub(crate) planted: Planted,
+    pub(crate) now: u64,
+    pub(crate) world: World,
+    pub(crate) server: Server,
+    pub(crate) ledger: Ledger,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) daemon: Option<Daemon>,
+    pub(crate) orphans: Vec<u64>,
+    pub(crate) start_at: u64,
+    pub(crate) weather_at: u64,
+    pub(crate) heal_at: u64,
+    pub(crate) is_healed: bool,
+    pub(crate) room_since: u64,
+    /// Our clock less simulated time, from the next start on.
+    pub(crate) off: i64,
+    pub(crate) dice: Dice,
+    pub(crate) weather_dice: Dice,
+    pub(crate) neighbour_dice: Dice,
+    pub(crate) memory: Memory,
+    pub(crate) counts: Counts,
+    pub(crate) trace: Trace,
+    pub(crate) report: Report,
+    live_at: u64,
+    chores_at: u64,
+    look_at: u64,
+    kills_left: u32,
+    kill_soon: bool,
+    /// Kills that follow in a row, seconds apart: a process that dies again and again.
+    storm_left: u64,
 }
 
-/// What arrived at the far side, in order, and what may have been repeated.
-#[derive(Default)]
-struct Sink {
-    arrived: BTreeSet<EventId>,
-    excused: BTreeSet<Seq>,
-    latest: BTreeMap<String, Timestamp>,
+/// What a run was like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Steps of all loops.
+    pub steps: u64,
+    /// Calls that arrived at the source.
+    pub calls: u64,
+    /// Events that were put into the outbox.
+    pub events: u64,
+    /// Arrivals at sinks.
+    pub arrivals: u64,
+    /// Times the process died.
+    pub crashes: u64,
+    /// Times the cursor moved.
+    pub moves: u64,
+    /// Simulated time, in nanoseconds.
+    pub simulated: u64,
+    /// From the end of the faults until everything had come to rest, in nanoseconds.
+    pub settled: u64,
+    /// All that happened, in one number.
+    pub trace: u64,
+    /// What went wrong how often.
+    pub counts: Counts,
 }
 
-#[derive(Default, Debug, Clone, PartialEq)]
-pub(crate) struct Report {
-    pub(crate) steps: u64,
-    pub(crate) calls: u64,
-    pub(crate) failed_calls: u64,
-    pub(crate) crashes: u64,
-    pub(crate) late_rows: u64,
-    pub(crate) events: u64,
-    pub(crate) moved_cursors: u64,
-    pub(crate) trace: u64,
+/// A run that broke an invariant.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Which, and how.
+    pub violation: Violation,
+    /// What the run was like until then.
+    pub report: Report,
+    /// The last lines of its trace, where they were kept.
+    pub lines: Vec<String>,
 }
-
-type Checked = Result<(), String>;
 
 impl Simulation {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
-        let start = if rng.random_bool(0.5) {
-            Start::Back(Duration::from_secs(rng.random_range(0..400_000)))
-        } else {
-            Start::Now
-        };
-        let poller = Poller::new(settings(start), Known::default(), seed, moment(0));
-        let courier = Courier::new(&courier::Progress::default(), [], 50, false, seed);
+    /// A run of a plan, with a mistake planted or none. The mistake is to be switched on in this thread as well.
+    pub fn new(plan: Plan, planted: Planted) -> Self {
+        let (seed, sinks) = (plan.seed, plan.sinks.len());
+        let mut weather_dice = Dice::new(seed, 11);
+        let off = if plan.faults.has(Fault::WrongClock) { weather_dice.pick(&[-7200, 600, 86_400]) } else { 0 };
         Self {
-            rng,
-            now: SECOND,
+            planted,
+            now: BEGIN,
+            world: World::new(&plan),
             server: Server::new(seed),
-            ledger: Ledger::default(),
-            sink: Sink::default(),
-            poller,
-            quota: Quota::fresh(LIMITS),
-            courier,
-            wake: [SECOND; 3],
-            in_the_air: [None; 2],
+            ledger: Ledger::new(sinks),
+            sinks: plan.sinks.iter().enumerate().map(|(n, sink)| Sink::new(sink, n, seed)).collect(),
+            daemon: None,
+            orphans: Vec::new(),
+            start_at: BEGIN,
+            weather_at: BEGIN + 30 * SECOND,
+            heal_at: BEGIN + plan.faulty,
+            is_healed: false,
+            room_since: BEGIN,
+            off: off * SECOND as i64,
+            dice: Dice::new(seed, 10),
+            weather_dice,
+            neighbour_dice: Dice::new(seed, 12),
+            memory: Memory::new(sinks),
+            counts: Counts::default(),
+            trace: Trace::default(),
             report: Report::default(),
+            live_at: BEGIN,
+            chores_at: BEGIN + CHORES_EVERY,
+            look_at: BEGIN + LOOK_EVERY,
+            kills_left: plan.kills,
+            kill_soon: false,
+            storm_left: 0,
+            plan,
         }
     }
 
-    pub(crate) fn run(mut self) -> Result<Report, String> {
-        while self.now < FAULTY + SETTLING {
-            self.step()?;
+    /// The run of a seed with a mistake planted or none.
+    pub fn of(seed: u64, mistake: &Mistake) -> Self {
+        mistake.plant();
+        let mut plan = Plan::of(seed);
+        if mistake.no_audits {
+            plan = plan.without_audits();
         }
-        self.at_rest()?;
-        self.report.late_rows = self.server.late_rows;
-        self.report.failed_calls = self.server.failed_calls;
-        self.report.calls = self.server.arrivals.len() as u64;
-        self.report.events = self.ledger.outbox.len() as u64;
-        Ok(self.report)
+        Self::new(plan, mistake.model)
     }
 
-    fn is_faulty(&self) -> bool {
-        self.now < FAULTY
+    /// Keeps so many lines of the trace, the last ones, for reading.
+    #[must_use]
+    pub const fn kept(mut self, lines: usize) -> Self {
+        self.trace.kept_max = lines;
+        self
     }
 
-    /// The next actor acts, or dies.
-    fn step(&mut self) -> Checked {
+    /// Runs to the end, or until an invariant breaks.
+    ///
+    /// # Errors
+    /// What broke, and the way there.
+    pub fn run(mut self) -> Result<Report, Box<Failure>> {
+        let result = self.lives_and_settles();
+        let report = self.reported();
+        match result {
+            Ok(()) => Ok(report),
+            Err(violation) => {
+                let lines = self.trace.lines().collect();
+                Err(Box::new(Failure { violation, report, lines }))
+            }
+        }
+    }
+
+    fn reported(&self) -> Report {
+        Report {
+            calls: self.server.calls() as u64,
+            events: self.ledger.keys() as u64,
+            arrivals: self.sinks.iter().map(|sink| sink.arrivals).sum(),
+            moves: self.memory.moves,
+            simulated: self.now - BEGIN,
+            settled: self.now.saturating_sub(self.heal_at),
+            trace: self.trace.hash(),
+            counts: self.counts.clone(),
+            ..self.report.clone()
+        }
+    }
+
+    fn lives_and_settles(&mut self) -> Checked {
+        let (mut at_rest_since, mut at_once) = (None, 0);
+        loop {
+            let (at, slot) = self.next();
+            at_once = if at <= self.now { at_once + 1 } else { 0 };
+            if STEPS_AT_ONCE_MAX < at_once {
+                return self.broken(Invariant::I7, format!("{STEPS_AT_ONCE_MAX} steps and no time passes: {slot:?}"));
+            }
+            if STEPS_MAX < self.report.steps {
+                return self.broken(Invariant::I7, format!("{STEPS_MAX} steps and no end"));
+            }
+            self.now = self.now.max(at);
+            self.step(slot)?;
+            self.sinks_are_content()?;
+            if self.is_healed && slot == Slot::Look {
+                match self.unrest() {
+                    None => {
+                        let since = *at_rest_since.get_or_insert(self.now);
+                        if since + QUIET <= self.now {
+                            break;
+                        }
+                    }
+                    Some(what) if self.heal_at + SETTLED_WITHIN < self.now => {
+                        return self.broken(Invariant::I7, format!("no rest after the faults have ended: {what}"));
+                    }
+                    Some(_) => at_rest_since = None,
+                }
+            }
+        }
+        self.nothing_is_passed()?;
+        self.nothing_was_overlooked()
+    }
+
+    fn step(&mut self, slot: Slot) -> Checked {
         self.report.steps += 1;
-        let actor = (0..3).min_by_key(|&actor| self.wake[actor]).expect("three actors");
-        self.now = self.now.max(self.wake[actor]);
-        if self.is_faulty() && self.rng.random_bool(0.15) {
-            self.server.live(self.now);
-        }
-        if self.is_faulty() && self.rng.random_bool(0.003) {
-            return self.crash();
-        }
-        match actor {
-            0 => self.reader_acts(Reader::Tail, 0),
-            1 => self.reader_acts(Reader::Sweep, 1),
-            _ => self.courier_acts(),
-        }
-    }
-
-    /// Everything that is not durable is gone. Calls in the air still reach the server.
-    fn crash(&mut self) -> Checked {
-        self.report.crashes += 1;
-        self.now += self.rng.random_range(0..60) * SECOND;
-        let now = moment(self.now);
-        self.quota = self.ledger.quota.map_or_else(|| Quota::fresh(LIMITS), |state| Quota::resumed(LIMITS, state, now));
-        self.poller = Poller::new(settings(Start::Now), self.ledger.known(), self.now, now);
-        self.sink.excused =
-            (self.ledger.progress.acknowledged.0..self.ledger.newest().0).map(|seq| Seq(seq + 1)).collect();
-        self.courier = Courier::new(&self.ledger.progress, [], 50, false, self.now);
-        self.wake = [self.now; 3];
-        self.in_the_air = [None; 2];
-        Ok(())
-    }
-
-    fn reader_acts(&mut self, reader: Reader, actor: usize) -> Checked {
-        let now = moment(self.now);
-        if let Some((query, _)) = self.in_the_air[actor].take() {
-            let answer = self.server.list(&query, self.now, !self.is_faulty());
-            self.poller.fetched(reader, answer, now, &mut self.quota);
-            return self.check_quota();
-        }
-        match self.poller.todo(reader, now, &mut self.quota) {
-            // Never asleep past the wait, and woken by the other reader at the latest a second later.
-            Todo::Wait(until) => self.wake[actor] = until.nanos().max(self.now + SECOND / 100).min(self.now + SECOND),
-            Todo::Fetch(query, lane) => {
-                let state = self.quota.charge(lane, now).ok_or("a call was asked for that the quota cannot pay")?;
-                self.ledger.quota = Some(state);
-                self.in_the_air[actor] = Some((query, self.now));
-                self.wake[actor] = self.now + self.rng.random_range(50..1500) * SECOND / 1000;
+        match slot {
+            Slot::Start => self.starts(),
+            Slot::Live => self.live_at = self.world.live(self.now, &self.plan, &mut self.counts),
+            Slot::Weather => self.weather()?,
+            Slot::Chores => self.chores(),
+            Slot::Orphan(n) => {
+                self.orphans.swap_remove(n);
+                if let Err(what) = self.server.arrives(self.now) {
+                    return self.broken(Invariant::I6, what);
+                }
             }
-            Todo::Commit(Commit::Rows(_, page)) => {
-                let outcome = self.ledger.commit(page, now);
-                self.trace(&outcome.events.len());
-                self.poller.committed(reader, &Done::Rows(outcome), now);
-                self.wake[2] = self.now;
+            Slot::Heal => self.heals(),
+            Slot::Look => {
+                self.look_at = self.now + LOOK_EVERY;
+                self.all_is_bounded()?;
             }
-            Todo::Commit(Commit::Quarantine(quarantine)) => {
-                self.ledger.quarantine = quarantine.clone();
-                self.poller.committed(reader, &Done::Quarantine(quarantine), now);
-            }
-            Todo::Commit(Commit::Position(position)) => {
-                self.check_position(&position)?;
-                self.ledger.position = Some(position);
-                self.poller.committed(reader, &Done::Position(position), now);
+            Slot::Loop(n) => {
+                if self.is_killed() {
+                    let downs: &[u64] =
+                        if self.storm_left != 0 { &[100, 500] } else { &[500, 500, 5000, 60_000, 60_000, 1_500_000] };
+                    let down = self.dice.pick(downs) * SECOND / 1000;
+                    return self.dies(down);
+                }
+                match n {
+                    0 | 1 => self.read(n)?,
+                    sink => self.deliver(sink - 2)?,
+                }
             }
         }
         Ok(())
     }
 
-    fn courier_acts(&mut self) -> Checked {
-        let now = moment(self.now);
-        match self.courier.todo(now, self.ledger.newest()) {
-            courier::Todo::Idle => self.wake[2] = self.now + 5 * SECOND,
-            courier::Todo::Wait(until) => self.wake[2] = until.nanos().max(self.now + SECOND / 100),
-            courier::Todo::Settle => self.courier.settled(Ok(None), now),
-            courier::Todo::Commit(progress, _) => self.ledger.progress = progress,
-            courier::Todo::Send { after, limit } => {
-                let to = self.ledger.newest().0.min(after.0 + limit as u64);
-                let handed = Handed { scanned_to: Seq(to), last: Some(Seq(to)), count: (to - after.0) as usize };
-                let result = self.deliver(after.0, to)?;
-                self.courier.sent(handed, result, now);
+    /// What happens next, and when.
+    fn next(&self) -> (u64, Slot) {
+        let (loop_at, n) = self.daemon.as_ref().map_or((NEVER, 0), Daemon::next);
+        let (weather_at, live_at) = if self.is_healed { (NEVER, NEVER) } else { (self.weather_at, self.live_at) };
+        let heal_at = if self.is_healed { NEVER } else { self.heal_at };
+        let mut first = (loop_at, Slot::Loop(n));
+        let others = [
+            (self.start_at, Slot::Start),
+            (live_at, Slot::Live),
+            (weather_at, Slot::Weather),
+            (self.chores_at, Slot::Chores),
+            (heal_at, Slot::Heal),
+            (self.look_at, Slot::Look),
+        ];
+        let orphans = self.orphans.iter().enumerate().map(|(n, &at)| (at, Slot::Orphan(n)));
+        for other in others.into_iter().chain(orphans) {
+            if other.0 < first.0 {
+                first = other;
             }
         }
-        Ok(())
+        first
     }
 
-    /// The far side takes all, a part, or nothing, and answers or does not.
-    fn deliver(&mut self, after: u64, to: u64) -> Result<Result<Option<Seq>, DeliverError>, String> {
-        let faulty = self.is_faulty();
-        let taken = if faulty && self.rng.random_bool(0.2) { self.rng.random_range(after..=to) } else { to };
-        for seq in after + 1..=taken {
-            self.arrive(Seq(seq))?;
+    /// The checkpoint, from what is durable.
+    fn chores(&mut self) {
+        self.chores_at = self.now + CHORES_EVERY;
+        if self.planted == Planted::CursorBeforeEvents {
+            self.ledger.write_lazily(self.now.saturating_sub(15 * SECOND));
+            self.synced();
         }
-        if faulty && self.rng.random_bool(0.1) {
-            self.sink.excused.extend((after + 1..=taken).map(Seq));
-            return Ok(Err(DeliverError::Retry { why: "no answer".into(), after: None }));
+        let Some(daemon) = &self.daemon else { return };
+        if self.planted == Planted::SeenEvictedEarly {
+            self.ledger.evict_early(daemon.moment(self.now));
         }
-        Ok(Ok((after < taken).then_some(Seq(taken))))
+        if self.ledger.is_dirty && self.ledger.is_synced() && !self.ledger.is_full {
+            self.ledger.write_checkpoint(self.planted);
+        }
     }
 
-    fn arrive(&mut self, seq: Seq) -> Checked {
-        let entry = &self.ledger.outbox[seq.0 as usize - 1];
-        self.trace(&entry.event_id.as_str().to_owned());
-        let entry = &self.ledger.outbox[seq.0 as usize - 1];
-        if self.sink.arrived.contains(&entry.event_id) {
-            if self.sink.excused.contains(&seq) {
-                return Ok(());
-            }
-            return Err(format!("I4: {} was sent twice without a reason", entry.event_id));
+    fn is_killed(&mut self) -> bool {
+        let soon = std::mem::take(&mut self.kill_soon);
+        if self.is_healed || !self.has(Fault::Kill) {
+            return false;
         }
-        let latest = self.sink.latest.entry(entry.incident.to_string()).or_default();
-        let time = entry.last_update.unwrap_or_default();
-        if time < *latest {
-            return Err(format!("I10: {} arrived behind a later revision", entry.event_id));
+        if 0 < self.storm_left {
+            let killed = self.dice.once_in(STORM_ONCE_IN);
+            self.storm_left -= u64::from(killed);
+            return killed;
         }
-        *latest = time;
-        self.sink.arrived.insert(entry.event_id.clone());
-        Ok(())
+        let once_in = if soon { KILL_ONCE_IN / SOONER } else { KILL_ONCE_IN };
+        let killed = self.dice.once_in(once_in) && 0 < self.kills_left;
+        self.kills_left -= u32::from(killed);
+        if killed && self.dice.permille(150) {
+            self.storm_left = self.dice.between(3, 25);
+        }
+        killed
     }
 
-    /// I6: no sliding window holds more calls than its quota, counted on arrival.
-    fn check_quota(&self) -> Checked {
-        for (window, limit) in [(60, LIMITS.per_minute), (3600, LIMITS.per_hour)] {
-            let from = self.now.saturating_sub(window * SECOND);
-            let count = self.server.arrivals.iter().rev().take_while(|&&arrival| from <= arrival).count();
-            if limit < u32::try_from(count).unwrap_or(u32::MAX) {
-                return Err(format!("I6: {count} calls within {window} s"));
-            }
-        }
-        Ok(())
+    /// A kill is likelier at the next step.
+    pub(crate) const fn kill_soon(&mut self) {
+        self.kill_soon = true;
     }
 
-    /// I3 and the heart of I1: the cursor passes nothing that was not taken, nor server time less the overlap.
-    fn check_position(&mut self, next: &xdrelay::core::poller::Position) -> Checked {
-        let Some(before) = self.ledger.position else { return Ok(()) };
-        let bound = Server::time(self.now).earlier(OVERLAP).max(before.cursor);
-        if next.cursor < before.cursor || bound < next.cursor {
-            return Err(format!("I3: the cursor went from {} to {} at {}", before.cursor, next.cursor, bound));
-        }
-        if before.cursor < next.cursor {
-            self.report.moved_cursors += 1;
-        }
-        for (id, revision) in self.server.current(self.now) {
-            let below = before.floor <= revision.last_update && revision.last_update < next.cursor;
-            if below && !self.ledger.knows(id, revision.last_update) {
-                return Err(format!("I1: the cursor {} passed {id} of {}", next.cursor, revision.last_update));
-            }
-        }
-        Ok(())
-    }
-
-    /// I1 and I7: everything current has reached the far side, and the cursor has moved.
-    fn at_rest(&self) -> Checked {
-        let position = self.ledger.position.ok_or("I7: no position after all this time")?;
-        for (id, revision) in self.server.current(self.now) {
-            if position.floor <= revision.last_update && !self.ledger.knows(id, revision.last_update) {
-                return Err(format!("I1: {id} of {} was never taken", revision.last_update));
-            }
-        }
-        if self.sink.arrived.len() != self.ledger.outbox.len()
-            || self.ledger.progress.acknowledged != self.ledger.newest()
-        {
-            return Err(format!("I7: {} of {} events arrived", self.sink.arrived.len(), self.ledger.outbox.len()));
-        }
-        if position.cursor < Server::time(self.now).earlier(OVERLAP + Duration::from_secs(900)) {
-            return Err(format!("I7: the cursor is stuck at {} of {}", position.cursor, Server::time(self.now)));
-        }
-        Ok(())
-    }
-
-    fn trace(&mut self, what: &impl Hash) {
-        let mut hasher = DefaultHasher::new();
-        (self.report.trace, self.now).hash(&mut hasher);
-        what.hash(&mut hasher);
-        self.report.trace = hasher.finish();
+    pub(crate) fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("only a process that runs takes steps")
     }
 }
 
-fn settings(start: Start) -> Settings {
-    Settings {
-        interval: None,
-        overlap: OVERLAP,
-        sweep_every: Duration::from_secs(60),
-        page_size: 100,
-        list: LIMITS,
-        audit: Audit { every: Duration::from_secs(3600), window: Duration::from_secs(86_400) },
-        deep_audit: Audit { every: Duration::from_secs(86_400), window: Duration::from_secs(30 * 86_400) },
-        start,
-    }
-}
-
-fn moment(at: u64) -> Moment {
-    Moment::from_nanos(at)
+/// What happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Start,
+    Live,
+    Weather,
+    Chores,
+    Orphan(usize),
+    Heal,
+    Look,
+    Loop(usize),
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// All of another run too.
+    pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.calls += other.calls;
-        self.failed_calls += other.failed_calls;
-        self.crashes += other.crashes;
-        self.late_rows += other.late_rows;
         self.events += other.events;
-        self.moved_cursors += other.moved_cursors;
+        self.arrivals += other.arrivals;
+        self.crashes += other.crashes;
+        self.moves += other.moves;
+        self.simulated += other.simulated;
+        self.settled = self.settled.max(other.settled);
+        self.counts.add_all(&other.counts);
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { steps, calls, failed_calls, crashes, late_rows, events, moved_cursors, .. } = self;
+        let Self { steps, calls, events, arrivals, crashes, moves, simulated, settled, .. } = self;
+        writeln!(f, "{steps} steps, {calls} calls, {events} events, {arrivals} arrivals at sinks, {crashes} crashes")?;
         write!(
             f,
-            "{steps} steps, {calls} calls ({failed_calls} failed), {crashes} crashes, {late_rows} late rows, {events} events, \
-             the cursor moved {moved_cursors} times"
+            "the cursor moved {moves} times in {} simulated hours; rest came {} s after the faults at the latest",
+            seconds(*simulated) / 3600,
+            seconds(*settled)
         )
     }
 }
