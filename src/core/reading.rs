@@ -370,8 +370,8 @@ impl Reading {
         }
     }
 
-    /// 400. What is refused is told from what was asked: many rows to skip, or the time of creation. Where it was neither, a
-    /// probe tells whether bounds are refused or the page.
+    /// An answer with 400: what is refused is told from what was asked, many rows to skip or the time of creation. Where it was
+    /// neither, a probe tells whether bounds are refused or the page.
     fn rejected(&mut self) -> bool {
         let skip = match &self.mode {
             Mode::Pages(pass) => pass.skip(),
