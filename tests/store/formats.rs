@@ -44,7 +44,9 @@ fn quota(n: u64) -> QuotaState {
 }
 
 fn quarantine() -> Quarantine {
-    let window = Quarantined::new((second(50), second(51)), second(52), "500: \"cannot be read\"");
+    // As it was written then, quotes and all.
+    let why = "500: \"cannot be read\"".to_owned();
+    let window = Quarantined { why, ..Quarantined::new((second(50), second(51)), second(52), "") };
     Quarantine::default().with(window).expect("room")
 }
 
