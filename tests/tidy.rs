@@ -307,6 +307,8 @@ fn tests_of(text: &str) -> BTreeSet<String> {
     names
 }
 
+/// Rows of docs/mistakes.md.
+const MISTAKES: usize = 50;
 /// Rows of the fault table.
 const FAULTS: usize = 29;
 
@@ -335,6 +337,24 @@ fn every_row_of_the_fault_table_is_held_by_tests_that_exist() {
         let unnamed =
             tests_of(&source.text).into_iter().filter(|name| !named.contains(&(source.path.clone(), name.clone())));
         complaints.extend(unnamed.map(|name| format!("docs/faults.md: {}::{name} is in no row", source.path)));
+    }
+    report(&complaints);
+}
+
+#[test]
+fn every_mistake_of_others_is_held_by_tests_that_exist() {
+    let document = read("docs/mistakes.md");
+    let mut complaints = Vec::new();
+    for number in 1..=MISTAKES {
+        if !document.lines().any(|line| line.starts_with(&format!("| {number} | "))) {
+            complaints.push(format!("docs/mistakes.md: there is no row {number}"));
+        }
+    }
+    for (path, name) in tests_named_in(&document) {
+        let there = std::fs::read_to_string(top().join(&path)).is_ok_and(|text| tests_of(&text).contains(&name));
+        if !there {
+            complaints.push(format!("docs/mistakes.md: there is no test {path}::{name}"));
+        }
     }
     report(&complaints);
 }
