@@ -61,6 +61,8 @@ pub enum Focus {
     Audit,
     /// Failing calls, as many as may be.
     Calls,
+    /// All that the quota gives, for hours.
+    Hunger,
 }
 
 /// The source.
@@ -144,6 +146,7 @@ impl Plan {
             Focus::Pages,
             Focus::Audit,
             Focus::Calls,
+            Focus::Hunger,
         ]);
         let often = dice.pick(&[100, 250, 450]);
         let mut faults = Faults::default();
@@ -183,6 +186,17 @@ impl Plan {
     fn focus_on(&mut self, dice: &mut Dice) {
         let (on, off): (&[Fault], &[Fault]) = match self.focus {
             Focus::Mixture => (&[], &[]),
+            Focus::Hunger => (
+                &[Fault::Kill],
+                &[
+                    Fault::Outage,
+                    Fault::Suspend,
+                    Fault::Downtime,
+                    Fault::Throttled,
+                    Fault::ThrottledHint,
+                    Fault::Forbidden,
+                ],
+            ),
             Focus::Late => (
                 &[Fault::LateRow],
                 &[Fault::Outage, Fault::Suspend, Fault::BulkEdit, Fault::BulkCreate, Fault::Downtime, Fault::NoDate],
@@ -219,6 +233,16 @@ impl Plan {
                 self.settings.page_size = dice.pick(&[6, 10, 25]);
                 self.settings.start = Start::Back(Duration::from_nanos(self.source.history));
                 self.faulty = 9000 * SECOND;
+            }
+            Focus::Hunger => {
+                self.source.incidents = 280;
+                self.source.incidents_max = 300;
+                self.source.history = 20 * 86_400 * SECOND;
+                self.source.pace = 4 * SECOND;
+                self.settings.interval = None;
+                self.settings.page_size = 6;
+                self.settings.start = Start::Back(Duration::from_nanos(self.source.history));
+                self.faulty = 8000 * SECOND;
             }
             Focus::Poison => self.source.pace = dice.pick(&[5, 20]) * SECOND,
             Focus::Loss => {
@@ -267,6 +291,10 @@ impl Plan {
         if self.settings.interval.is_none() {
             // The fastest tail and the fastest sweeps ask for more than the hour has.
             self.settings.sweep_every = self.settings.sweep_every.max(Duration::from_secs(60));
+            if self.audits {
+                // An audit has a call a minute then, and hours to go with small pages.
+                self.settings.page_size = self.settings.page_size.max(25);
+            }
         }
         let faults = self.faults;
         let has = |fault| faults.has(fault);

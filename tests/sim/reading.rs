@@ -201,6 +201,10 @@ impl Simulation {
             Done::Position(position) => {
                 self.trace.note(self.now, What::moves(position));
                 self.ledger.stored_skip = 0;
+                if self.ledger.checkpoint.as_ref().is_none_or(|checkpoint| checkpoint.position.is_none()) {
+                    // A first position is in the checkpoint before anybody hears of it.
+                    self.ledger.write_checkpoint(self.planted);
+                }
                 self.daemon().stored_skip = 0;
                 self.positioned(position)
             }

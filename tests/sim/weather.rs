@@ -190,6 +190,7 @@ impl Simulation {
         self.is_healed = true;
         self.trace.note(self.now, What::Heals);
         self.server.is_calm = true;
+        self.plan.source.net = self.plan.source.net.min(SECOND / 2);
         self.sinks.iter_mut().for_each(|sink| sink.is_calm = true);
         if self.ledger.is_full {
             self.disk_changes();
