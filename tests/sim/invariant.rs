@@ -275,7 +275,7 @@ impl Simulation {
         }
         self.memory.ends.push_back((self.now, self.ledger.newest().0));
         let (since, end) = self.memory.ends[0];
-        if long_ago < since || long_ago < daemon.since || long_ago < self.room_since {
+        if self.ledger.is_full || long_ago < since || long_ago < daemon.since || long_ago < self.room_since {
             return Ok(());
         }
         for (sink, far_side) in self.sinks.iter().enumerate() {

@@ -57,6 +57,8 @@ pub enum Focus {
     Loss,
     /// Pages that lie, caps, refusals of what we would like to ask.
     Pages,
+    /// The same on a source that lies to a whole sweep, and no long way back: two sweeps must agree.
+    Liar,
     /// What only an audit finds.
     Audit,
     /// Failing calls, as many as may be.
@@ -144,6 +146,7 @@ impl Plan {
             Focus::Poison,
             Focus::Loss,
             Focus::Pages,
+            Focus::Liar,
             Focus::Audit,
             Focus::Calls,
             Focus::Hunger,
@@ -208,6 +211,19 @@ impl Plan {
                 &[Fault::Poison, Fault::PoisonForever, Fault::PageCap],
             ),
             Focus::Pages => (&[Fault::Vanish, Fault::ShortLie, Fault::EmptyLie], &[]),
+            Focus::Liar => (
+                &[Fault::ShortLie, Fault::EmptyLie],
+                &[
+                    Fault::PageCap,
+                    Fault::TopIgnored,
+                    Fault::Downtime,
+                    Fault::Outage,
+                    Fault::Suspend,
+                    Fault::LostDatabase,
+                    Fault::Poison,
+                    Fault::PoisonForever,
+                ],
+            ),
             Focus::Audit => (&[Fault::QuietEdit, Fault::TooLateRow], &[]),
             Focus::Calls => (
                 &[Fault::ServerError, Fault::Timeout, Fault::CutBody, Fault::Garbled, Fault::Throttled, Fault::Kill],
@@ -218,6 +234,12 @@ impl Plan {
         self.faults = off.iter().fold(self.faults, |faults, &fault| faults.without(fault));
         match self.focus {
             Focus::Mixture | Focus::Pages => {}
+            Focus::Liar => {
+                self.settings.start = Start::Now;
+                self.source.lying = 250;
+                self.source.incidents = 20;
+                self.faulty = 4000 * SECOND;
+            }
             Focus::Late => {
                 self.source.late = 500;
                 self.source.pace = 30 * SECOND;
@@ -251,6 +273,8 @@ impl Plan {
                 self.faulty = 6000 * SECOND;
             }
             Focus::Audit => {
+                // With the minimum alone an audit takes hours, as it may.
+                self.settings.interval = self.settings.interval.or(Some(Duration::from_secs(5)));
                 self.faulty = 4000 * SECOND;
                 self.source.pace = dice.pick(&[5, 20]) * SECOND;
             }
@@ -282,8 +306,8 @@ impl Plan {
             self.faults = self.faults.without(Fault::BulkCreate);
         }
         if self.faults.has(Fault::TopIgnored) {
-            // A second that is too large cannot be asked for in parts.
-            self.faults = self.faults.without(Fault::TooLarge);
+            // A second that is too large, or holds what cannot be read, cannot be asked for in parts.
+            self.faults = self.faults.without(Fault::TooLarge).without(Fault::Poison).without(Fault::PoisonForever);
         }
         if self.faults.has(Fault::PageCap) {
             self.settings.page_size = self.settings.page_size.max(25);
@@ -315,6 +339,10 @@ impl Plan {
         source.stamp_skew_max = if has(Fault::StampSkew) { dice.pick(&[500, 2000]) * SECOND / 1000 } else { 0 };
         // One reading believes a page and what confirms it; a cap takes the first of the two away.
         source.lies_max = u8::from(!has(Fault::PageCap) && !has(Fault::TopIgnored));
+        if self.focus == Focus::Liar {
+            // A sweep believes two answers, and the one after it has to agree.
+            source.lies_max = 3;
+        }
         source.net = if has(Fault::SlowNet) { 10 * SECOND } else { dice.pick(&[80, 400, 2000]) * SECOND / 1000 };
         // A `Date` is cut to its second, may run ahead by what the clock forgives, and is as old as its answer.
         let slack = source.lag_max + source.stamp_skew_max + source.tick * 100 + 10 * SECOND;
