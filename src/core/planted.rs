@@ -39,10 +39,10 @@ pub const fn is(_: Mistake) -> bool {
 }
 
 #[cfg(feature = "planted")]
-pub use planted::{is, plant};
+pub use switch::{is, plant};
 
 #[cfg(feature = "planted")]
-mod planted {
+mod switch {
     use std::cell::Cell;
 
     use crate::core::planted::Mistake;

@@ -29,6 +29,8 @@ const PROOF_LASTS: Duration = Duration::from_secs(30);
 const PIECES_MAX: usize = 256;
 /// How often a piece that can be cut no further is read again before it goes to quarantine.
 const AGAIN_MAX: u32 = 8;
+/// Pages that had to be made smaller grow again after so many pieces.
+const GROW_AFTER: u32 = 4;
 /// Refusals of one query before something is concluded from them: one may be a whim of something in between.
 const REJECTIONS_MAX: u32 = 2;
 
@@ -77,6 +79,9 @@ pub struct Reading {
     /// A page was shorter than what was asked for, and there were rows behind it.
     found_cap: Option<u32>,
     top: u32,
+    top_max: u32,
+    /// Pieces read to their end since an answer was too large.
+    fitting: u32,
     /// The source's time when it began: where an open window is cut first.
     horizon: Timestamp,
     /// Nothing at all is not believed without asking for anything at all.
@@ -152,6 +157,8 @@ impl Reading {
             refusals,
             found_cap: None,
             top,
+            top_max: top,
+            fitting: 0,
             horizon,
             doubts_nothing: doubts_nothing && !windows.is_empty(),
             failures: 0,
@@ -295,6 +302,10 @@ impl Reading {
     fn next_piece(&mut self) {
         (self.failures, self.rejections, self.failing_since) = (0, 0, None);
         (self.scanned, self.is_too_large) = (None, false);
+        self.fitting += 1;
+        if GROW_AFTER <= self.fitting {
+            (self.fitting, self.top) = (0, (self.top * 2).min(self.top_max));
+        }
         match self.left.pop() {
             Some(piece) => self.begin(piece),
             None if self.doubts_nothing && self.rows == 0 => self.mode = Mode::Doubting,
@@ -360,6 +371,7 @@ impl Reading {
             Mode::Pages(pass) => {
                 let shrunk = pass.shrink();
                 if shrunk {
+                    self.fitting = 0;
                     self.top = (self.top / 2).max(ROWS_MIN);
                 }
                 self.is_too_large |= !shrunk;
