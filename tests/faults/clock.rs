@@ -96,6 +96,9 @@ async fn a_clock_that_is_set_moves_neither_the_cursor_nor_the_quota() {
         );
         if skews.len() == SETTINGS.len() {
             wait_for("everything", || missing(&sandbox, "contoso", &place.arrivals("file")).len() < 3);
+            wait_for("a minute with enough calls to prove something", || {
+                PER_MINUTE / 2 < sandbox.calls().list_peak().minute()
+            });
         }
         assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
     }
@@ -109,6 +112,5 @@ async fn a_clock_that_is_set_moves_neither_the_cursor_nor_the_quota() {
         took.as_secs()
     );
     assert!(peak <= PER_MINUTE && refused == 0, "{peak} calls in one minute, {refused} answered 429");
-    assert!(PER_MINUTE / 2 < peak, "{peak} calls in one minute are too few to prove anything");
     assert!(skews.iter().any(|skew| 3_600.0 < skew.abs()), "the clock was never off: {skews:?}");
 }
