@@ -318,7 +318,7 @@ async fn both_sides_are_known_by_their_certificates() {
 fn settings_that_cannot_work_are_named_at_once() {
     let check = |url: &str, more: &str, expected: &[&str]| {
         let config = toml::from_str(&format!("url = {url:?}\n{more}")).expect("a config");
-        let keys: Vec<_> = Config::Http(config).validate().into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<_> = Config::Http(config).settings().validate().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, expected, "{url} {more}");
         assert_eq!(open(url, more).is_err(), !expected.is_empty());
     };
@@ -347,7 +347,7 @@ fn settings_that_cannot_work_are_named_at_once() {
 fn what_travels_in_the_clear_is_warned_of() {
     let check = |url: &str, more: &str, word: Option<&str>| {
         let config = toml::from_str(&format!("url = {url:?}\n{more}")).expect("a config");
-        let warnings = Config::Http(config).warnings();
+        let warnings = Config::Http(config).settings().warnings();
         assert_eq!(warnings.len(), usize::from(word.is_some()), "{url}: {warnings:?}");
         assert!(warnings.iter().all(|(key, why)| key == "url" && why.contains(word.unwrap_or_default())));
     };

@@ -53,6 +53,7 @@ fn event(number: u64) -> Outgoing {
             severity: Some("High".into()),
             notes: Notes::default(),
             incident: raw,
+            for_sink: xdrelay::model::delivery::ForSink::default(),
         },
         body,
     }

@@ -35,6 +35,7 @@ fn event(number: u64, body_size: usize) -> Outgoing {
             severity: None,
             notes: Notes::default(),
             incident: RawValue::from_string("{}".into()).expect("JSON"),
+            for_sink: xdrelay::model::delivery::ForSink::default(),
         },
         body: vec![b'x'; body_size],
     }

@@ -248,7 +248,7 @@ fn the_documents_promise_what_the_program_promises() {
                       credential = { kind = \"client_secret\", env = \"SECRET\" }\n";
         std::fs::write(&path, format!("{tenant}[sinks.one]\nkind = \"{kind}\"\n{keys}\n")).expect("written");
         let loaded = config::parse(&[path], std::iter::empty()).unwrap_or_else(|problems| panic!("{problems}"));
-        let guarantee = loaded.config.sinks.values().next().expect("one sink").kind.guarantee();
+        let guarantee = loaded.config.sinks.values().next().expect("one sink").kind.settings().guarantee();
         if !delivery.contains(&flowing(guarantee)) {
             complaints.push(format!("docs/delivery.md: does not say of `{kind}` with `{keys}`: {guarantee}"));
         }

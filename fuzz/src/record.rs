@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use xdrelay::format::Format;
 use xdrelay::format::syslog::{self, Header, Origin, Severity};
+use xdrelay::format::{Format, Style};
 use xdrelay::model::event::{Change, Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, TenantName};
 use xdrelay::model::timestamp::Timestamp;
@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
         bom,
     };
     let event = event(input);
-    let body = Format::Json.render(&event).expect("every event can be written as JSON");
+    let body = Style::of(Format::Json).render(&event);
     read_json(&body, &event);
     let header = Header::of(&event, &origin);
     let message = syslog::message(&header, &body);
@@ -60,8 +60,9 @@ fn event(mut input: Input<'_>) -> Event {
             truncated: false,
             odd: text(&mut input, 16),
         },
-        changes: vec![Change { field: input.text(), from: text(&mut input, 32), to: text(&mut input, 64) }],
+        changes: vec![Change::value(input.text(), text(&mut input, 32), text(&mut input, 64))],
         incident: incident(input.rest()),
+        for_sink: xdrelay::model::delivery::ForSink::default(),
     }
 }
 

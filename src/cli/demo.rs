@@ -222,11 +222,7 @@ impl Arrivals {
             return output::line("a line that is no event");
         };
         *self.counts.entry(kind).or_default() += 1;
-        let changes = changes.iter().map(|change| {
-            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
-            format!("{} {} -> {}", change.field, value(&change.from), value(&change.to))
-        });
-        let changes = changes.collect::<Vec<_>>().join(", ");
+        let changes = changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let changes = if changes.is_empty() { changes } else { format!("  [{}]", harmless(&changes, 160)) };
         output::line(format_args!(
             "{:<10} {:<7} {:<13} {:>4} KiB  {}{changes}",

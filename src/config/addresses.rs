@@ -1,8 +1,6 @@
 //! URLs and addresses: that a token never travels in the clear, and that nothing stands in them which would be ignored.
 //! Resolves and reaches nothing. No address is shown: it may hold a password.
 
-use std::path::{Component, Path, PathBuf};
-
 use url::{Host, Url};
 
 use crate::config::key::{Key, looks_secret};
@@ -44,18 +42,46 @@ pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
     }
 }
 
-/// The address of a sink, and what goes with it.
+/// The addresses of a sink, and what goes with them.
 pub(crate) fn of_sink(key: &Key, kind: &Kind, report: &mut Report) {
+    let names = kind.settings().names();
+    for (name, url) in &names.urls {
+        sink_url(&key.child(*name), url, !names.secrets.is_empty(), report);
+    }
+    let is_open = |(_, url): &(&str, &Url)| url.scheme() == "http";
+    if names.urls.iter().any(is_open) && names.tls.is_some_and(|tls| *tls != tls::Config::default()) {
+        report.error(&key.child("tls"), "the URL is not https://", Some("use https://, or leave it out".into()));
+    }
+    if let Some(url) = names.proxy {
+        proxy(&key.child("proxy_url"), url, report);
+    }
     match kind {
-        Kind::File(_) | Kind::Stdout(_) => {}
         Kind::Syslog(syslog) => of_syslog(key, syslog, report),
         Kind::Http(http) => of_http(key, http, report),
+        Kind::File(_)
+        | Kind::Stdout(_)
+        | Kind::SplunkHec(_)
+        | Kind::Elasticsearch(_)
+        | Kind::Relp(_)
+        | Kind::Kafka(_)
+        | Kind::AzureMonitor(_) => {}
     }
 }
 
-/// A path without `.` and doubled slashes; `..` stays, since a link may be in between.
-pub(crate) fn plain_path(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
+/// An address that events go to.
+fn sink_url(key: &Key, url: &Url, has_secret: bool, report: &mut Report) {
+    if plain(key, url, &["https", "http"], report) && url.scheme() == "http" && !is_loopback(url) {
+        match has_secret {
+            true => {
+                let remedy = "use https://; plain http:// with a secret is for this machine itself";
+                report.error(key, "the secret would travel in the clear", Some(remedy.into()));
+            }
+            false => report.warning(key, "incidents travel in the clear", Some("use https://".into())),
+        }
+    }
+    if url.fragment().is_some() {
+        report.error(key, "nobody is sent what stands behind a `#`", Some("take it out".into()));
+    }
 }
 
 /// What every URL has to fulfil. Answers whether it does.
@@ -135,26 +161,6 @@ fn syslog_address(key: &Key, url: &Url, report: &mut Report) -> bool {
 }
 
 fn of_http(key: &Key, http: &sink::http::Config, report: &mut Report) {
-    let url_key = key.child("url");
-    if plain(&url_key, &http.url, &["https", "http"], report) && http.url.scheme() == "http" && !is_loopback(&http.url)
-    {
-        match http.auth.is_some() {
-            true => {
-                let remedy = "use https://; plain http:// with `auth` is for this machine itself";
-                report.error(&url_key, "the secret of `auth` would travel in the clear", Some(remedy.into()));
-            }
-            false => report.warning(&url_key, "incidents travel in the clear", Some("use https://".into())),
-        }
-    }
-    if http.url.fragment().is_some() {
-        report.error(&url_key, "nobody is sent what stands behind a `#`", Some("take it out".into()));
-    }
-    if http.url.scheme() == "http" && http.tls != tls::Config::default() {
-        report.error(&key.child("tls"), "the URL is not https://", Some("use https://, or leave it out".into()));
-    }
-    if let Some(url) = &http.proxy_url {
-        proxy(&key.child("proxy_url"), url, report);
-    }
     for (name, value) in &http.headers {
         header(&key.join(["headers", name]), name, value, report);
     }

@@ -158,6 +158,8 @@ pub(crate) fn of_sink(key: &Key, kind: &Kind, report: &mut Report) {
             within(&key.child("batch_size"), http.batch_size, Size(1 << 10), Size(100 * mebibyte.0), report);
             within(&key.child("timeout"), http.timeout, Span::seconds(1), Span::seconds(10 * MINUTE), report);
         }
+        // These say it themselves, in `Settings::validate`.
+        Kind::SplunkHec(_) | Kind::Elasticsearch(_) | Kind::Relp(_) | Kind::Kafka(_) | Kind::AzureMonitor(_) => {}
     }
 }
 

@@ -11,12 +11,17 @@ use crate::config::sink::Sink;
 use crate::config::tenant::{Start, Tenant};
 use crate::config::tree::Node;
 use crate::config::{Config, Log, addresses, bounds};
+use crate::core::filter::Filter;
+use crate::format::Style;
 use crate::model::names::TenantName;
-use crate::model::units::Span;
+use crate::model::units::{Size, Span};
 use crate::sink::Config as Kind;
 
 /// Microsoft keeps incidents so long; nothing older can be asked for.
 const KEPT: Span = Span::seconds(180 * 24 * 3600);
+
+/// `max_event_size` at least: room for a summary in any format.
+const EVENT_SIZE_MIN: Size = Size(2 << 10);
 
 /// Unknown tenants of a sink that are said.
 const UNKNOWN_SHOWN_MAX: usize = 5;
@@ -52,6 +57,7 @@ pub(crate) fn values(config: &Config, names: &Names, report: &mut Report) {
         check_sink_tenants(&key, sink, names, report);
         addresses::of_sink(&key, &sink.kind, report);
         bounds::of_sink(&key, &sink.kind, report);
+        check_sink(&key, sink, report);
     }
     no_destination_twice(config, report);
     if config.sinks.len() == names.sinks.len() {
@@ -164,26 +170,49 @@ fn check_sink_tenants(key: &Key, sink: &Sink, names: &Names, report: &mut Report
 fn no_destination_twice(config: &Config, report: &mut Report) {
     let mut known: BTreeMap<String, &str> = BTreeMap::new();
     for (name, sink) in &config.sinks {
-        let (part, destination) = match &sink.kind {
-            Kind::File(file) => ("path", addresses::plain_path(&file.path).display().to_string()),
-            Kind::Stdout(_) => ("kind", "standard output".into()),
-            Kind::Syslog(syslog) => ("address", syslog.address.to_ascii_lowercase()),
-            Kind::Http(http) => ("url", http.url.to_string()),
-        };
+        let Some((part, destination)) = sink.kind.settings().destination() else { continue };
         let key = Key::of(["sinks", name.as_str(), part]);
         if report.is_wrong(&key) {
             continue;
         }
         let Some(other) = known.insert(destination, name.as_str()) else { continue };
-        match &sink.kind {
-            Kind::File(_) => {
-                let remedy = "give each its own file, or one sink both tenants";
-                report.error(&key, format!("the same file as sinks.{other}"), Some(remedy.into()));
-            }
-            Kind::Stdout(_) | Kind::Syslog(_) | Kind::Http(_) => {
-                let what = format!("the same destination as sinks.{other}: it may get events twice");
-                report.warning(&key, what, None);
-            }
+        if matches!(sink.kind, Kind::File(_)) {
+            let remedy = "give each its own file, or one sink both tenants";
+            report.error(&key, format!("the same file as sinks.{other}"), Some(remedy.into()));
+        } else {
+            report.warning(&key, format!("the same destination as sinks.{other}: it may get events twice"), None);
+        }
+    }
+}
+
+/// What the kind and the format say of their own settings, where it was not said before.
+fn check_sink(key: &Key, sink: &Sink, report: &mut Report) {
+    let settings = sink.kind.settings();
+    let below = |table: &str, problems: Vec<(String, String)>| {
+        problems.into_iter().map(|(key, why)| (format!("{table}.{key}"), why)).collect::<Vec<_>>()
+    };
+    let Style { format, leef, ecs, ocsf } = &sink.style;
+    let mut problems = settings.validate();
+    problems.extend(below("leef", leef.validate()));
+    problems.extend(below("ecs", ecs.validate()));
+    problems.extend(below("ocsf", ocsf.validate()));
+    problems.extend(below("filter", sink.filter.as_ref().map(Filter::validate).unwrap_or_default()));
+    problems.extend(
+        settings.takes(*format).err().map(|why| ("format".to_owned(), format!("\"{format}\" does not fit: {why}"))),
+    );
+    if sink.max_event_size.is_some_and(|size| size < EVENT_SIZE_MIN) {
+        problems.push(("max_event_size".into(), format!("must be {EVENT_SIZE_MIN} or more, or no summary fits")));
+    }
+    for (part, why) in problems {
+        let key = key.join(part.split('.'));
+        if !report.is_wrong_below(&key) {
+            report.error(&key, why, None);
+        }
+    }
+    for (part, why) in settings.warnings() {
+        let key = key.join(part.split('.'));
+        if !report.is_wrong_below(&key) && !report.is_warned(&key) {
+            report.warning(&key, why, None);
         }
     }
 }

@@ -14,15 +14,19 @@ use crate::config::sink::{KindName, Sink};
 use crate::config::tenant::{Api, Credential, Start, Tenant};
 use crate::config::tree::Node;
 use crate::config::{Admin, Config, Log, OnCorrupt, Outbox, Shutdown};
-use crate::format::Format;
+use crate::core::filter::Filter;
+use crate::format::split::Split;
+use crate::format::{Format, Style, ecs, leef, ocsf};
 use crate::model::names::{SinkName, TenantName};
+use crate::model::units::Size;
 use crate::sink::Config as Kind;
 use crate::transport::secret::SecretSource;
 
 /// The tables at the top.
 const TABLES: [&str; 8] = ["tenants", "poll", "quota", "outbox", "sinks", "shutdown", "admin", "log"];
 /// The keys of every sink.
-const OF_EVERY_SINK: [&str; 3] = ["kind", "format", "tenants"];
+const OF_EVERY_SINK: [&str; 9] =
+    ["kind", "format", "tenants", "split", "filter", "max_event_size", "leef", "ecs", "ocsf"];
 /// Characters of a name at most: it is in every event's id and in every metric.
 const NAME_MAX: usize = 64;
 
@@ -241,15 +245,23 @@ fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
             table.insert(part.into(), value);
         }
     }
-    let missing = |_: &str| Some("one of file, stdout, syslog, http".into());
+    let missing = |_: &str| Some(format!("one of {}", Kind::KINDS.join(", ")));
     let common: CommonSinkKeys = read(&mut common, key, Hints { missing: &missing, ..Hints::NONE }, report)?;
     let kind = match common.kind {
         KindName::File => sink_kind(node, key, common.kind, report).map(Kind::File),
         KindName::Stdout => sink_kind(node, key, common.kind, report).map(Kind::Stdout),
         KindName::Syslog => sink_kind(node, key, common.kind, report).map(Kind::Syslog),
         KindName::Http => sink_kind(node, key, common.kind, report).map(Kind::Http),
-    };
-    Some(Sink { kind: kind?, format: common.format, tenants: common.tenants })
+        KindName::SplunkHec => sink_kind(node, key, common.kind, report).map(Kind::SplunkHec),
+        KindName::Elasticsearch => sink_kind(node, key, common.kind, report).map(Kind::Elasticsearch),
+        KindName::Relp => sink_kind(node, key, common.kind, report).map(Kind::Relp),
+        KindName::Kafka => sink_kind(node, key, common.kind, report).map(Kind::Kafka),
+        KindName::AzureMonitor => sink_kind(node, key, common.kind, report).map(Kind::AzureMonitor),
+    }?;
+    let CommonSinkKeys { format, tenants, split, filter, max_event_size, leef, ecs, ocsf, .. } = common;
+    let format = format.unwrap_or_else(|| kind.settings().format_default());
+    let style = Style { format, leef, ecs, ocsf };
+    Some(Sink { kind, style, split, filter, max_event_size, tenants })
 }
 
 /// The keys of every sink.
@@ -257,9 +269,17 @@ fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
 #[serde(deny_unknown_fields)]
 struct CommonSinkKeys {
     kind: KindName,
-    #[serde(default)]
-    format: Format,
+    format: Option<Format>,
     tenants: Option<Vec<TenantName>>,
+    split: Option<Split>,
+    filter: Option<Filter>,
+    max_event_size: Option<Size>,
+    #[serde(default)]
+    leef: leef::Config,
+    #[serde(default)]
+    ecs: ecs::Config,
+    #[serde(default)]
+    ocsf: ocsf::Config,
 }
 
 fn sink_kind<T: for<'de> Deserialize<'de>>(
@@ -282,6 +302,8 @@ fn sink_kind<T: for<'de> Deserialize<'de>>(
         "address" => Some("such as address = \"tls://siem.example.net:6514\"".into()),
         "kind" => Some("one of bearer, basic, header".into()),
         "url" => Some("such as url = \"https://siem.example.net/ingest\"".into()),
+        "brokers" => Some("such as brokers = [\"kafka1.example.net:9093\"]".into()),
+        "topic" => Some("such as topic = \"defender-incidents\"".into()),
         _ => None,
     };
     read(&mut node, key, Hints { also: &OF_EVERY_SINK, elsewhere: &elsewhere, missing: &missing }, report)

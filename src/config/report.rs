@@ -85,6 +85,11 @@ impl Report {
         self.wrong.contains(key)
     }
 
+    /// Whether something was said of this setting that is no mistake.
+    pub(crate) fn is_warned(&self, key: &Key) -> bool {
+        self.warned.iter().any(|(warned, _)| warned == key)
+    }
+
     /// Whether this table, or something in it, is known to be wrong.
     pub(crate) fn is_wrong_below(&self, key: &Key) -> bool {
         self.wrong.range(key..).next().is_some_and(|wrong| wrong.parts().starts_with(key.parts()))

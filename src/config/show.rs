@@ -6,7 +6,11 @@ use toml::{Table, Value};
 
 use crate::config::Config;
 use crate::config::sink::Sink;
-use crate::sink::Config as Kind;
+use crate::core::filter::Filter;
+use crate::format::split::Split;
+use crate::format::{Format, Style, ecs, leef, ocsf};
+use crate::model::names::TenantName;
+use crate::model::units::Size;
 
 const MASK: &str = "***";
 
@@ -44,31 +48,50 @@ fn general(config: &Config) -> Table {
 /// All keys of a sink in one table, as they stand in a file.
 fn keys(sink: &Sink) -> Table {
     let mut keys = table(&sink.kind);
-    keys.extend(format_and_tenants(sink));
-    match &sink.kind {
-        Kind::Http(http) => {
-            if let Some(Value::Table(headers)) = keys.get_mut("headers") {
-                headers.iter_mut().for_each(|(_, value)| *value = MASK.into());
-            }
-            if http.url.query().is_some() {
-                let mut url = http.url.clone();
-                url.set_query(Some(MASK));
-                keys.insert("url".into(), url.to_string().into());
-            }
+    keys.extend(of_every_sink(sink));
+    if let Some(Value::Table(headers)) = keys.get_mut("headers") {
+        headers.iter_mut().for_each(|(_, value)| *value = MASK.into());
+    }
+    for (name, url) in sink.kind.settings().names().urls {
+        if url.query().is_some() {
+            let mut url = url.clone();
+            url.set_query(Some(MASK));
+            keys.insert(name.into(), url.to_string().into());
         }
-        Kind::File(_) | Kind::Stdout(_) | Kind::Syslog(_) => {}
     }
     keys
 }
 
-fn format_and_tenants(sink: &Sink) -> Table {
+fn of_every_sink(sink: &Sink) -> Table {
     #[derive(Serialize)]
     struct Common<'a> {
-        format: crate::format::Format,
+        format: Format,
         #[serde(skip_serializing_if = "Option::is_none")]
-        tenants: Option<&'a [crate::model::names::TenantName]>,
+        tenants: Option<&'a [TenantName]>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        split: Option<Split>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        filter: Option<&'a Filter>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_event_size: Option<Size>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leef: Option<&'a leef::Config>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ecs: Option<&'a ecs::Config>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ocsf: Option<&'a ocsf::Config>,
     }
-    table(&Common { format: sink.format, tenants: sink.tenants.as_deref() })
+    let Style { format, leef, ecs, ocsf } = &sink.style;
+    table(&Common {
+        format: *format,
+        tenants: sink.tenants.as_deref(),
+        split: sink.split,
+        filter: sink.filter.as_ref(),
+        max_event_size: sink.max_event_size,
+        leef: (*format == Format::Leef).then_some(leef),
+        ecs: (*format == Format::Ecs).then_some(ecs),
+        ocsf: (*format == Format::Ocsf).then_some(ocsf),
+    })
 }
 
 fn table(value: &impl Serialize) -> Table {

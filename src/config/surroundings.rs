@@ -12,8 +12,6 @@ use crate::config::key::Key;
 use crate::config::report::Report;
 use crate::config::tenant::{Credential, Start, Tenant};
 use crate::model::timestamp::Timestamp;
-use crate::sink::Config as Kind;
-use crate::sink::http::Auth;
 use crate::transport::secret::{SecretError, SecretSource};
 use crate::transport::tls;
 
@@ -25,20 +23,15 @@ pub(crate) fn check(config: &Config, env: &BTreeMap<String, String>, report: &mu
     }
     for (name, sink) in &config.sinks {
         let key = Key::of(["sinks", name.as_str()]);
-        match &sink.kind {
-            Kind::File(file) => file_sink(&key.child("path"), &file.path, report),
-            Kind::Stdout(_) => {}
-            Kind::Syslog(syslog) => certificates(&key.child("tls"), &syslog.tls, report),
-            Kind::Http(http) => {
-                certificates(&key.child("tls"), &http.tls, report);
-                let auth = key.child("auth");
-                match &http.auth {
-                    None => {}
-                    Some(Auth::Bearer { token }) => secret(&auth.child("token"), token, env, report),
-                    Some(Auth::Basic { password, .. }) => secret(&auth.child("password"), password, env, report),
-                    Some(Auth::Header { value, .. }) => secret(&auth.child("value"), value, env, report),
-                }
-            }
+        let names = sink.kind.settings().names();
+        if let Some((part, path)) = names.file {
+            file_sink(&key.child(part), path, report);
+        }
+        if let Some(tls) = names.tls {
+            certificates(&key.child("tls"), tls, report);
+        }
+        for (part, source) in names.secrets {
+            secret(&key.join(part.split('.')), source, env, report);
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn changes(from: &Fields, to: &Fields) -> Vec<Change> {
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !equal {
-            changes.push(Change { field: field.into(), from: from.clone(), to: to.clone() });
+            changes.push(Change::value(field, from.clone(), to.clone()));
         }
     };
     compare("status", &from.status, &to.status, &folded);
@@ -109,13 +109,12 @@ mod tests {
     fn changes_name_the_fields_that_differ() {
         let from = Fields { severity: Some("Low".into()), assignee: None, ..fields("Active") };
         let to = Fields { severity: Some("High".into()), assignee: Some("kim@example.net".into()), ..fields("active") };
-        let names: Vec<_> =
-            changes(&from, &to).into_iter().map(|change| (change.field, change.from, change.to)).collect();
+        let names = changes(&from, &to);
         assert_eq!(
             names,
             [
-                ("severity".into(), Some("Low".into()), Some("High".into())),
-                ("assignee".into(), None, Some("kim@example.net".into()))
+                Change::value("severity", Some("Low".into()), Some("High".into())),
+                Change::value("assignee", None, Some("kim@example.net".into())),
             ]
         );
         assert_eq!(changes(&to, &to), []);

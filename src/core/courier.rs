@@ -16,6 +16,13 @@ use crate::model::names::Seq;
 pub struct Progress {
     /// Everything up to here is at the far side, was refused for good, or is not for this sink.
     pub acknowledged: Seq,
+    /// The number of the last event among it, where the sink numbers what it gets (`core::numbering`). The courier leaves it at 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counted: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One event a sink refused for good.
@@ -181,7 +188,7 @@ impl Courier {
     /// The one thing to do next; `newest` is the newest durable event of the outbox.
     pub fn todo(&mut self, now: Moment, newest: Seq) -> Todo {
         if let Some(refusals) = self.unsaved.take() {
-            return Todo::Commit(Progress { acknowledged: self.acknowledged }, refusals);
+            return Todo::Commit(Progress { acknowledged: self.acknowledged, counted: 0 }, refusals);
         }
         let in_the_air = self.acknowledged < self.sent;
         let may_send = self.sent < newest && self.sent.0 - self.acknowledged.0 < IN_THE_AIR_MAX;
@@ -354,7 +361,7 @@ mod tests {
     }
 
     fn acknowledged(to: u64, refusals: Vec<Refusal>) -> Todo {
-        Todo::Commit(Progress { acknowledged: Seq(to) }, refusals)
+        Todo::Commit(Progress { acknowledged: Seq(to), counted: 0 }, refusals)
     }
 
     #[test]

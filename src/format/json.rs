@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::model::delivery::{Original, Part, Passage};
 use crate::model::event::{Change, Event};
 
 /// The members in their order. Optional ones are there only where they say something.
@@ -23,6 +24,14 @@ struct Wire<'a> {
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     odd: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sink_sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Passage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a Part>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<&'a Original>,
     incident: &'a RawValue,
 }
 
@@ -42,6 +51,10 @@ pub fn render(event: &Event) -> Vec<u8> {
         repaired: event.notes.repaired,
         truncated: event.notes.truncated,
         odd: event.notes.odd.as_deref(),
+        sink_sequence: event.for_sink.sequence,
+        filter: event.for_sink.passage,
+        part: event.for_sink.part.as_ref(),
+        original: event.for_sink.original.as_ref(),
         incident: &event.incident,
     };
     let mut line = Vec::with_capacity(event.incident.get().len() + 512);
@@ -60,6 +73,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::model::delivery::ForSink;
     use crate::model::event::{Kind, Notes};
     use crate::model::names::{EventId, IncidentId, TenantName};
     use crate::model::timestamp::Timestamp;
@@ -77,6 +91,7 @@ mod tests {
             severity: Some("Low".into()),
             notes: Notes::default(),
             incident: RawValue::from_string(incident.to_owned()).expect("JSON"),
+            for_sink: ForSink::default(),
         }
     }
 
@@ -89,8 +104,8 @@ mod tests {
         check(
             &Event {
                 changes: vec![
-                    Change { field: "status".into(), from: Some("Active".into()), to: Some("Resolved".into()) },
-                    Change { field: "assignee".into(), from: None, to: Some("kim \"k\"\n".into()) },
+                    Change::value("status", Some("Active".into()), Some("Resolved".into())),
+                    Change::value("assignee", None, Some("kim \"k\"\n".into())),
                 ],
                 ..event(r#"{"incidentId":924565}"#)
             },
@@ -174,7 +189,7 @@ mod tests {
                 kind: Kind::ALL[kind],
                 tenant: TenantName::new(tenant),
                 sequence,
-                changes: vec![Change { field: "assignee".into(), from, to: None }],
+                changes: vec![Change::value("assignee", from, None)],
                 notes: Notes { odd, ..Notes::default() },
                 ..event(&incident)
             };

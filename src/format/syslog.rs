@@ -276,6 +276,7 @@ mod tests {
             severity: severity.map(str::to_owned),
             notes: Notes::default(),
             incident: RawValue::from_string("{}".into()).expect("JSON"),
+            for_sink: crate::model::delivery::ForSink::default(),
         }
     }
 

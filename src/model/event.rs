@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::model::delivery::ForSink;
 use crate::model::hash::ContentHash;
 use crate::model::names::{EventId, IncidentId, TenantName};
 use crate::model::timestamp::Timestamp;
@@ -34,6 +35,8 @@ pub struct Event {
     pub notes: Notes,
     /// The incident as the API returned it, byte for byte.
     pub incident: Box<RawValue>,
+    /// What the sink that it goes to makes of it; nothing while it is in the outbox.
+    pub for_sink: ForSink,
 }
 
 /// What happened to the incident.
@@ -74,15 +77,72 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One field that is different from the remembered revision.
+/// One thing that is different from the remembered revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// `status`, `severity`, `assignee`, `classification`, `determination` or `redirected_to`.
+    /// `status`, `severity`, `assignee`, `classification`, `determination`, `redirected_to`, `name`, `tags`, `comments`, `alerts`
+    /// or `entities`.
     pub field: String,
-    /// What it was; null where it was absent.
-    pub from: Option<String>,
-    /// What it is now; null where it is absent.
-    pub to: Option<String>,
+    /// How it differs.
+    #[serde(flatten)]
+    pub difference: Difference,
+}
+
+/// How a field differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Difference {
+    /// A single value. Of a list too long to compare one by one, the number of its elements.
+    Value {
+        /// What it was; null where it was absent.
+        from: Option<String>,
+        /// What it is now; null where it is absent.
+        to: Option<String>,
+    },
+    /// A list, by its elements.
+    List {
+        /// New ones.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        added: Vec<String>,
+        /// Those that are gone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed: Vec<String>,
+        /// Those that say something else now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changed: Vec<String>,
+    },
+}
+
+/// For people, in a few words: `status Active -> Resolved`, `alerts 2 added, 1 changed`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.field)?;
+        match &self.difference {
+            Difference::Value { from, to } => {
+                let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
+                write!(f, " {} -> {}", shown(from), shown(to))
+            }
+            Difference::List { added, removed, changed } => {
+                let lists = [(added, "added"), (removed, "removed"), (changed, "changed")];
+                let mut said = lists.into_iter().filter(|(list, _)| !list.is_empty());
+                let first = said.next().map(|(list, word)| format!(" {} {word}", list.len()));
+                f.write_str(&first.unwrap_or_default())?;
+                said.try_for_each(|(list, word)| write!(f, ", {} {word}", list.len()))
+            }
+        }
+    }
+}
+
+impl Change {
+    /// A single value that differs.
+    pub fn value(field: impl Into<String>, from: Option<String>, to: Option<String>) -> Self {
+        Self { field: field.into(), difference: Difference::Value { from, to } }
+    }
+
+    /// A list that differs.
+    pub fn list(field: impl Into<String>, added: Vec<String>, removed: Vec<String>, changed: Vec<String>) -> Self {
+        Self { field: field.into(), difference: Difference::List { added, removed, changed } }
+    }
 }
 
 /// What is unusual about an event. Absent members are false.

@@ -319,7 +319,7 @@ async fn drained(config: &Config, handle: &Handle, store: &Store) {
         let takes = handle.board.status().sinks.get(name).is_some_and(|sink| sink.state == "delivering");
         takes && store.progress(name).is_ok_and(|progress| progress.acknowledged < *newest.borrow())
     };
-    while config.sinks.iter().any(|(name, sink)| !sink.kind.settles() && lacks(name)) {
+    while config.sinks.iter().any(|(name, sink)| !sink.kind.settings().settles() && lacks(name)) {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -12,9 +12,11 @@ use crate::admin::board::Board;
 use crate::admin::metrics::Metrics;
 use crate::config::sink::Sink as Config;
 use crate::core::courier::{Courier, DeliverError, Handed, Progress, Refusal, State, Todo};
+use crate::core::numbering::Numbering;
 use crate::model::names::{Seq, SinkName, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::run::clock::Clock;
+use crate::run::prepare::Prepared;
 use crate::run::tenant::Surroundings;
 use crate::run::tenant::seed;
 use crate::sink::{Outgoing, Sink};
@@ -47,6 +49,7 @@ struct Open {
     sink: Box<dyn Sink>,
     courier: Courier,
     newest: watch::Receiver<Seq>,
+    numbering: Numbering,
     /// Handed over and not yet counted as delivered.
     handed_over: BTreeMap<Seq, Handover>,
 }
@@ -62,7 +65,7 @@ impl Delivery {
         let Surroundings { store, board, metrics, clock } = around;
         board.sink(&name, |status| {
             status.state = "new".into();
-            status.guarantee = config.kind.guarantee().into();
+            status.guarantee = config.kind.settings().guarantee().into();
         });
         Self { name, config, store, board, metrics, clock, reopen }
     }
@@ -115,9 +118,11 @@ impl Delivery {
         };
         let progress = self.store.progress(&self.name)?;
         let refused = self.store.refused(&self.name)?.into_iter().map(|refusal| refusal.seq);
-        let (limit, _) = self.config.kind.batch_limit();
-        let courier = Courier::new(&progress, refused, limit, self.config.kind.settles(), seed(&self.name));
-        Ok(Some(Open { sink, courier, newest: self.store.newest(), handed_over: BTreeMap::new() }))
+        let settings = self.config.kind.settings();
+        let (limit, _) = settings.batch_limit();
+        let courier = Courier::new(&progress, refused, limit, settings.settles(), seed(&self.name));
+        let (newest, numbering) = (self.store.newest(), Numbering::after(progress.counted));
+        Ok(Some(Open { sink, courier, newest, numbering, handed_over: BTreeMap::new() }))
     }
 
     async fn step(
@@ -166,9 +171,9 @@ impl Delivery {
     async fn send(&self, open: &mut Open, after: Seq, limit: usize) -> Result<(), StoreError> {
         let chunk = self.read(after, limit).await?;
         let scanned_to = chunk.scanned_to;
-        let (outgoing, unfit) = self.render(chunk, &open.courier);
+        let Prepared { outgoing, unfit } = self.prepare(chunk, open);
         let last = outgoing.last().map(|outgoing| outgoing.seq);
-        let handed = Handed { scanned_to, last, count: outgoing.len() + unfit.len() };
+        let handed = Handed { scanned_to, last, count: events_in(&outgoing) + unfit.len() };
         let result = if !unfit.is_empty() {
             Err(DeliverError::Refused(unfit))
         } else if outgoing.is_empty() {
@@ -191,7 +196,7 @@ impl Delivery {
     }
 
     async fn read(&self, after: Seq, limit: usize) -> Result<Chunk, StoreError> {
-        let (_, bytes) = self.config.kind.batch_limit();
+        let (_, bytes) = self.config.kind.settings().batch_limit();
         let (store, config) = (self.store.clone(), self.config.clone());
         let limit = ReadLimit { events: limit, bytes: bytes as u64 };
         let name = self.name.clone();
@@ -202,28 +207,24 @@ impl Delivery {
         read.await.unwrap_or(Err(StoreError::Stopped))
     }
 
-    /// The events of a chunk as the sink takes them, without those it refused before; and those that have no form in its
-    /// format.
-    fn render(&self, chunk: Chunk, courier: &Courier) -> (Vec<Outgoing>, Vec<Refusal>) {
-        let (mut outgoing, mut unfit) = (Vec::with_capacity(chunk.events.len()), Vec::new());
+    /// The events of a chunk as the sink takes them, without those it refused before.
+    fn prepare(&self, chunk: Chunk, open: &mut Open) -> Prepared {
+        let mut prepared = Prepared::default();
         for (seq, event) in chunk.events {
-            if courier.is_refused(seq) {
-                continue;
-            }
-            match self.config.format.render(&event) {
-                Ok(body) => outgoing.push(Outgoing { seq, event, body }),
-                Err(error) => unfit.push(Refusal { seq, why: error.to_string() }),
+            if !open.courier.is_refused(seq) {
+                prepared.add(seq, event, &self.config, &mut open.numbering);
             }
         }
-        (outgoing, unfit)
+        prepared
     }
 
-    async fn commit(&self, open: &mut Open, progress: Progress, refusals: Vec<Refusal>) -> Result<(), StoreError> {
+    async fn commit(&self, open: &mut Open, mut progress: Progress, refusals: Vec<Refusal>) -> Result<(), StoreError> {
         for Refusal { seq, why } in &refusals {
             tracing::warn!(sink = %self.name, position = %seq, why, "the sink refused an event for good; it is kept with the reason");
         }
         let refused = refusals.len() as u64;
         let acknowledged = progress.acknowledged;
+        progress.counted = open.numbering.acknowledged(acknowledged);
         self.store.acknowledge(&self.name, progress, refusals).await?;
         let waiting = open.handed_over.split_off(&acknowledged.next());
         let delivered = std::mem::replace(&mut open.handed_over, waiting);
@@ -289,7 +290,7 @@ impl Delivery {
         &self,
         delivery: impl Future<Output = Result<Option<Seq>, DeliverError>>,
     ) -> Result<Option<Seq>, DeliverError> {
-        let longest = self.config.kind.delivery_max();
+        let longest = self.config.kind.settings().delivery_max();
         let mut delivery = pin!(tokio::time::timeout(longest, delivery));
         let who = format!("sink {}", self.name);
         loop {
@@ -315,4 +316,9 @@ impl Delivery {
         });
         first
     }
+}
+
+/// How many events these are; parts of one count once.
+fn events_in(outgoing: &[Outgoing]) -> usize {
+    outgoing.chunk_by(|one, next| one.seq == next.seq).count()
 }

@@ -7,6 +7,7 @@ pub mod daemon;
 mod deliver;
 mod notify;
 mod poll;
+mod prepare;
 pub mod replay;
 mod round;
 mod signal;

@@ -186,7 +186,7 @@ async fn list(client: &crate::api::client::Client, trial: &mut TenantTrial) {
 pub async fn sinks(config: &Config, running: bool) -> BTreeMap<SinkName, SinkTrial> {
     let mut trials = BTreeMap::new();
     for (name, sink) in &config.sinks {
-        let mut trial = SinkTrial { guarantee: sink.kind.guarantee().into(), ..SinkTrial::default() };
+        let mut trial = SinkTrial { guarantee: sink.kind.settings().guarantee().into(), ..SinkTrial::default() };
         match probe(name, &sink.kind, running).await {
             Ok(reached) => trial.reached = Some(reached),
             Err(why) => trial.error = Some(why),
@@ -197,7 +197,7 @@ pub async fn sinks(config: &Config, running: bool) -> BTreeMap<SinkName, SinkTri
 }
 
 async fn probe(name: &SinkName, config: &sink::Config, running: bool) -> Result<String, String> {
-    if let Some(authority) = config.authority() {
+    if let Some(authority) = config.settings().authority() {
         let connect = tokio::time::timeout(CONNECT_MAX, tokio::net::TcpStream::connect(&authority));
         return match connect.await {
             Ok(Ok(_)) => Ok(format!("{authority} accepts connections")),

@@ -5,7 +5,7 @@ mod held;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -16,7 +16,7 @@ use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
 use crate::sink::blocking::Blocking;
 use crate::sink::file::held::{Held, Obstacle, obstacle, sync_directory};
-use crate::sink::{OpenError, Outgoing, Problem, Sink, problem};
+use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "at least once: an event counts when its line is fsynced; a crash just before leaves no \
@@ -69,6 +69,34 @@ impl Config {
             ));
         }
         problems
+    }
+}
+
+impl Settings for Config {
+    fn open(&self) -> Result<Box<dyn Sink>, OpenError> {
+        Ok(Box::new(File::open(self)?))
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        Self::validate(self)
+    }
+
+    fn guarantee(&self) -> &'static str {
+        GUARANTEE
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { file: Some(("path", &self.path)), ..Names::default() }
+    }
+
+    fn destination(&self) -> Option<(&'static str, String)> {
+        // Without `.` and doubled slashes; `..` stays, since a link may be in between.
+        let plain: PathBuf = self.path.components().filter(|part| *part != Component::CurDir).collect();
+        Some(("path", plain.display().to_string()))
+    }
+
+    fn batch_limit(&self) -> (usize, usize) {
+        BATCH_LIMIT
     }
 }
 
@@ -134,7 +162,7 @@ impl Lines {
         for event in events {
             bytes.extend_from_slice(&event.body);
             bytes.push(b'\n');
-            ends.push((event.seq, bytes.len()));
+            ends.push((event.reaches(), bytes.len()));
         }
         Self { bytes, ends }
     }

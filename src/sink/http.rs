@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::core::courier::DeliverError;
+use crate::format::Format;
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::credential::Credential;
-use crate::sink::{OpenError, Outgoing, Problem, Sink, problem};
+use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::http::{Options, causes, client, is_loopback};
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
@@ -196,13 +197,57 @@ impl Config {
         };
         is_open.then(|| problem("url", why)).into_iter().collect()
     }
+}
 
-    /// Events and bytes in one call: one request, or a few single events.
-    pub(crate) fn batch_limit(&self) -> (usize, usize) {
+impl Settings for Config {
+    fn open(&self) -> Result<Box<dyn Sink>, OpenError> {
+        Ok(Box::new(Http::open(self)?))
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        Self::validate(self)
+    }
+
+    fn warnings(&self) -> Vec<Problem> {
+        Self::warnings(self)
+    }
+
+    fn guarantee(&self) -> &'static str {
+        GUARANTEE
+    }
+
+    fn names(&self) -> Names<'_> {
+        let secrets = match &self.auth {
+            None => Vec::new(),
+            Some(Auth::Bearer { token }) => vec![("auth.token".to_owned(), token)],
+            Some(Auth::Basic { password, .. }) => vec![("auth.password".to_owned(), password)],
+            Some(Auth::Header { value, .. }) => vec![("auth.value".to_owned(), value)],
+        };
+        let (urls, proxy) = (vec![("url", &self.url)], self.proxy_url.as_ref());
+        Names { urls, proxy, tls: Some(&self.tls), secrets, file: None }
+    }
+
+    fn destination(&self) -> Option<(&'static str, String)> {
+        Some(("url", self.url.to_string()))
+    }
+
+    fn delivery_max(&self) -> Duration {
+        self.timeout.0 * 2 + Duration::from_secs(60)
+    }
+
+    /// One request, or a few single events.
+    fn batch_limit(&self) -> (usize, usize) {
         let size = usize::try_from(self.batch_size.0).unwrap_or(usize::MAX);
         match self.batch {
             Batch::One => (SINGLES_MAX, size),
             Batch::Array | Batch::Ndjson => (self.batch_events as usize, size),
+        }
+    }
+
+    fn takes(&self, format: Format) -> Result<(), &'static str> {
+        match (self.batch, format.is_json()) {
+            (Batch::Array, false) => Err("an array holds JSON: `batch = \"ndjson\"` sends one record a line"),
+            (Batch::One | Batch::Array | Batch::Ndjson, _) => Ok(()),
         }
     }
 }
@@ -296,7 +341,7 @@ impl Http {
                 self.unanswered = None;
             }
             match sent {
-                Ok(()) => answered = batch.last().map(|event| event.seq),
+                Ok(()) => answered = batch.last().map(Outgoing::reaches),
                 Err(error) if answered.is_none() => return Err(error),
                 Err(_) => break,
             }

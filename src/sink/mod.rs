@@ -1,29 +1,60 @@
 //! The far sides: one file each. A sink sends and says what was confirmed; when and what again is the courier's business
 //! (`core/courier.rs`), and so are batches, retries and logging. The one match over the kinds is here.
 
+pub mod azure_monitor;
 mod blocking;
+pub mod elasticsearch;
 pub mod file;
 pub mod http;
+pub mod kafka;
+pub mod relp;
+pub mod splunk_hec;
 pub mod stdout;
 pub mod syslog;
 
+use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use url::Url;
+
 use crate::core::courier::DeliverError;
+use crate::format::Format;
 use crate::model::event::Event;
 use crate::model::names::{Seq, SinkName};
+use crate::transport::secret::SecretSource;
+use crate::transport::tls;
 
-/// One event as it is handed to a sink: where it stands, what it is, and its rendering.
+/// One event, or one part of it, as it is handed to a sink: where it stands, what it is, and its rendering.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    /// Its position in the outbox.
+    /// Its position in the outbox; parts of one event share it.
     pub seq: Seq,
     /// The event, for headers and keys.
     pub event: Event,
     /// The rendering in the sink's format: one record, without a trailing newline.
     pub body: Vec<u8>,
+}
+
+impl Outgoing {
+    /// Whether this is the last part of its event; an event in one piece is.
+    pub fn is_last(&self) -> bool {
+        self.event.for_sink.part.as_ref().is_none_or(|part| part.number == part.of)
+    }
+
+    /// The position that counts once this is at the far side, and everything before it: that of its event, or the one before
+    /// while parts of the event are missing.
+    pub fn reaches(&self) -> Seq {
+        if self.is_last() { self.seq } else { Seq(self.seq.0.saturating_sub(1)) }
+    }
+}
+
+/// The position of the one event that all of these are parts of; none where there are several events.
+pub(crate) fn only_event(batch: &[Outgoing]) -> Option<Seq> {
+    let first = batch.first()?.seq;
+    batch.iter().all(|outgoing| outgoing.seq == first).then_some(first)
 }
 
 /// A place that events go to.
@@ -49,9 +80,6 @@ pub trait Sink: Send {
     }
 }
 
-/// Events and bytes in one call of the syslog sink: what is in the air when a connection breaks is sent again.
-const SYSLOG_BATCH_LIMIT: (usize, usize) = (100, 1 << 20);
-
 /// A setting to say something about: its key under `[sinks.NAME]`, and what would be right.
 pub type Problem = (String, String);
 
@@ -73,6 +101,91 @@ impl From<String> for OpenError {
     }
 }
 
+/// What the settings of one kind of sink tell about it. Asks nobody and opens nothing but in [`open`](Self::open).
+pub trait Settings: Debug {
+    /// Makes the sink. Nothing connects yet: a far side that is away never stops the daemon from starting.
+    ///
+    /// # Errors
+    /// What only another configuration can cure: TLS files that cannot be read, a path that another sink writes.
+    fn open(&self) -> Result<Box<dyn Sink>, OpenError>;
+
+    /// What is wrong with the settings as far as they alone tell, all of it at once. No file is read and nothing connects.
+    fn validate(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What works and may surprise, each with its key.
+    fn warnings(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What is promised of delivery, in one sentence.
+    fn guarantee(&self) -> &'static str;
+
+    /// What the settings name outside of themselves.
+    fn names(&self) -> Names<'_> {
+        Names::default()
+    }
+
+    /// Where events go: the key that says so, and the same text for the same place. None: nowhere that two could share.
+    fn destination(&self) -> Option<(&'static str, String)>;
+
+    /// The host and port that a connection goes to, for whoever wants to know whether somebody listens. None for what has no
+    /// connection.
+    fn authority(&self) -> Option<String> {
+        let url = self.names().urls.first()?.1;
+        Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    }
+
+    /// How long one call may take before it counts as hung: more than all timeouts of the sink itself.
+    fn delivery_max(&self) -> Duration {
+        Duration::from_secs(120)
+    }
+
+    /// Whether the far side confirms later than it takes, so that what is not confirmed at once is in the air. Otherwise what
+    /// is not confirmed at once was not taken.
+    fn settles(&self) -> bool {
+        false
+    }
+
+    /// How many events, and how many bytes of them, are handed over in one call at most. A single larger event goes alone.
+    fn batch_limit(&self) -> (usize, usize);
+
+    /// Bytes of one rendered record that the far side takes; a larger event is reduced to that. None: no limit.
+    fn record_limit(&self) -> Option<usize> {
+        None
+    }
+
+    /// The format where the configuration names none.
+    fn format_default(&self) -> Format {
+        Format::Json
+    }
+
+    /// Whether the far side can do anything with records of this format.
+    ///
+    /// # Errors
+    /// What it wants instead, as a fragment.
+    fn takes(&self, _format: Format) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+/// What settings name outside of themselves: to be checked by whoever reads files and knows what an address may look like.
+/// The keys are those below `[sinks.NAME]`.
+#[derive(Debug, Default)]
+pub struct Names<'a> {
+    /// `https://` or `http://` addresses.
+    pub urls: Vec<(&'static str, &'a Url)>,
+    /// A proxy.
+    pub proxy: Option<&'a Url>,
+    /// TLS.
+    pub tls: Option<&'a tls::Config>,
+    /// Secrets by reference, with dots in their keys. Where there is one, no address may be in the clear.
+    pub secrets: Vec<(String, &'a SecretSource)>,
+    /// A file that is written.
+    pub file: Option<(&'static str, &'a Path)>,
+}
+
 /// What `[sinks.NAME]` says, by its `kind`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -85,107 +198,46 @@ pub enum Config {
     Syslog(syslog::Config),
     /// `kind = "http"`
     Http(http::Config),
+    /// `kind = "splunk_hec"`
+    SplunkHec(splunk_hec::Config),
+    /// `kind = "elasticsearch"`
+    Elasticsearch(elasticsearch::Config),
+    /// `kind = "relp"`
+    Relp(relp::Config),
+    /// `kind = "kafka"`
+    Kafka(kafka::Config),
+    /// `kind = "azure_monitor"`
+    AzureMonitor(azure_monitor::Config),
 }
 
 impl Config {
     /// The values of `kind`, in the order of the documentation.
-    pub const KINDS: &'static [&'static str] = &["file", "stdout", "syslog", "http"];
+    pub const KINDS: &'static [&'static str] =
+        &["file", "stdout", "syslog", "http", "splunk_hec", "elasticsearch", "relp", "kafka", "azure_monitor"];
 
-    /// The value of `kind`.
-    pub const fn kind(&self) -> &'static str {
+    /// What the kind makes of its settings: the one match over the kinds.
+    pub fn settings(&self) -> &dyn Settings {
         match self {
-            Self::File(_) => "file",
-            Self::Stdout(_) => "stdout",
-            Self::Syslog(_) => "syslog",
-            Self::Http(_) => "http",
+            Self::File(config) => config,
+            Self::Stdout(config) => config,
+            Self::Syslog(config) => config,
+            Self::Http(config) => config,
+            Self::SplunkHec(config) => config,
+            Self::Elasticsearch(config) => config,
+            Self::Relp(config) => config,
+            Self::Kafka(config) => config,
+            Self::AzureMonitor(config) => config,
         }
     }
 
-    /// Makes the sink. Nothing connects yet: a far side that is away never stops the daemon from starting.
+    /// Makes the sink; see [`Settings::open`].
     ///
     /// # Errors
-    /// What only another configuration can cure: TLS files that cannot be read, a path that another sink writes. What
-    /// [`validate`](Self::validate) finds is among it.
+    /// Those of [`Settings::open`], and what [`Settings::validate`] finds.
     pub fn open(&self, name: &SinkName) -> Result<Box<dyn Sink>, OpenError> {
-        if let Some((key, why)) = self.validate().into_iter().next() {
+        if let Some((key, why)) = self.settings().validate().into_iter().next() {
             return Err(OpenError { why: format!("sinks.{name}.{key}: {why}") });
         }
-        let named = |error: OpenError| OpenError { why: format!("sink {name}: {error}") };
-        Ok(match self {
-            Self::File(config) => Box::new(file::File::open(config).map_err(named)?),
-            Self::Stdout(config) => Box::new(stdout::Stdout::open(config)),
-            Self::Syslog(config) => Box::new(syslog::Syslog::open(config).map_err(|error| named(error.into()))?),
-            Self::Http(config) => Box::new(http::Http::open(config).map_err(named)?),
-        })
-    }
-
-    /// What is wrong with the settings as far as they alone tell, all of it at once. No file is read and nothing connects.
-    pub fn validate(&self) -> Vec<Problem> {
-        match self {
-            Self::File(config) => config.validate(),
-            Self::Stdout(_) => Vec::new(),
-            Self::Syslog(config) => config.validate(),
-            Self::Http(config) => config.validate(),
-        }
-    }
-
-    /// What works and may surprise, each with its key.
-    pub fn warnings(&self) -> Vec<Problem> {
-        match self {
-            Self::File(_) | Self::Stdout(_) => Vec::new(),
-            Self::Syslog(config) => config.warnings(),
-            Self::Http(config) => config.warnings(),
-        }
-    }
-
-    /// What is promised of delivery, in one sentence.
-    pub fn guarantee(&self) -> &'static str {
-        match self {
-            Self::File(_) => file::GUARANTEE,
-            Self::Stdout(_) => stdout::GUARANTEE,
-            Self::Syslog(config) => config.guarantee(),
-            Self::Http(_) => http::GUARANTEE,
-        }
-    }
-
-    /// The host and port that a connection goes to, for whoever wants to know whether somebody listens. None for what has no
-    /// connection.
-    pub fn authority(&self) -> Option<String> {
-        match self {
-            Self::File(_) | Self::Stdout(_) => None,
-            Self::Syslog(config) => config.authority(),
-            Self::Http(config) => {
-                let (host, port) = (config.url.host_str()?, config.url.port_or_known_default()?);
-                Some(format!("{host}:{port}"))
-            }
-        }
-    }
-
-    /// How long one call may take before it counts as hung: more than all timeouts of the sink itself.
-    pub fn delivery_max(&self) -> Duration {
-        let own = match self {
-            Self::File(_) | Self::Stdout(_) | Self::Syslog(_) => Duration::from_secs(60),
-            Self::Http(config) => config.timeout.0 * 2,
-        };
-        own + Duration::from_secs(60)
-    }
-
-    /// Whether the far side confirms later than it takes, so that what is not confirmed at once is in the air. Otherwise what
-    /// is not confirmed at once was not taken.
-    pub fn settles(&self) -> bool {
-        match self {
-            Self::File(_) | Self::Stdout(_) | Self::Http(_) => false,
-            Self::Syslog(config) => config.settles(),
-        }
-    }
-
-    /// How many events, and how many bytes of them, are handed over in one call at most. A single larger event goes alone.
-    pub fn batch_limit(&self) -> (usize, usize) {
-        match self {
-            Self::File(_) => file::BATCH_LIMIT,
-            Self::Stdout(_) => stdout::BATCH_LIMIT,
-            Self::Syslog(_) => SYSLOG_BATCH_LIMIT,
-            Self::Http(config) => config.batch_limit(),
-        }
+        self.settings().open().map_err(|error| OpenError { why: format!("sink {name}: {error}") })
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
 use crate::sink::blocking::Blocking;
-use crate::sink::{Outgoing, Sink};
+use crate::sink::{OpenError, Outgoing, Settings, Sink};
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "best effort: an event counts when the operating system took its line; what the reader \
@@ -23,6 +23,24 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
+
+impl Settings for Config {
+    fn open(&self) -> Result<Box<dyn Sink>, OpenError> {
+        Ok(Box::new(Stdout::open(self)))
+    }
+
+    fn guarantee(&self) -> &'static str {
+        GUARANTEE
+    }
+
+    fn destination(&self) -> Option<(&'static str, String)> {
+        Some(("kind", "standard output".into()))
+    }
+
+    fn batch_limit(&self) -> (usize, usize) {
+        BATCH_LIMIT
+    }
+}
 
 /// Standard output.
 #[derive(Debug)]
@@ -45,7 +63,7 @@ impl Sink for Stdout {
             lines.extend_from_slice(&event.body);
             lines.push(b'\n');
         }
-        let last = events.last().map(|event| event.seq);
+        let last = events.last().map(Outgoing::reaches);
         Box::pin(async move {
             match self.stream.run(move |stream| stream.write_all(&lines).and_then(|()| stream.flush())).await {
                 Ok(Ok(())) => Ok(last),

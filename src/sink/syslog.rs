@@ -24,7 +24,7 @@ use crate::format::syslog::{
 };
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
-use crate::sink::{Outgoing, Sink};
+use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink};
 use crate::transport::address::Address;
 use crate::transport::datagram::{Datagram, DatagramError, UDP_PAYLOAD_BYTES_MAX};
 use crate::transport::stream::{Stream, StreamError, Target};
@@ -181,6 +181,56 @@ impl Config {
     }
 }
 
+/// Events and bytes in one call: what is in the air when a connection breaks is sent again.
+const BATCH_LIMIT: (usize, usize) = (100, 1 << 20);
+/// Bytes that a header may take of a message, the byte order mark among them; a longer one is refused with its event.
+const HEADER_SIZE: u64 = 600;
+
+impl Settings for Config {
+    fn open(&self) -> Result<Box<dyn Sink>, OpenError> {
+        Ok(Box::new(Syslog::open(self)?))
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        Self::validate(self)
+    }
+
+    fn warnings(&self) -> Vec<Problem> {
+        Self::warnings(self)
+    }
+
+    fn guarantee(&self) -> &'static str {
+        Self::guarantee(self)
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { tls: Some(&self.tls), ..Names::default() }
+    }
+
+    fn destination(&self) -> Option<(&'static str, String)> {
+        Some(("address", self.address.to_ascii_lowercase()))
+    }
+
+    fn authority(&self) -> Option<String> {
+        Self::authority(self)
+    }
+
+    fn settles(&self) -> bool {
+        Self::settles(self)
+    }
+
+    fn batch_limit(&self) -> (usize, usize) {
+        BATCH_LIMIT
+    }
+
+    fn record_limit(&self) -> Option<usize> {
+        let size =
+            self.max_message_size.unwrap_or(if self.settles() { STREAM_MESSAGE_SIZE } else { DATAGRAM_MESSAGE_SIZE });
+        let room = size.0.saturating_sub(HEADER_SIZE).max(size.0 / 2);
+        Some(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+}
+
 fn name_problem(name: &str, length_max: usize) -> Option<String> {
     (!is_name(name, length_max)).then(|| format!("must be 1 to {length_max} printable ASCII characters without spaces"))
 }
@@ -298,7 +348,7 @@ impl Syslog {
         };
         if let Some(last) = last {
             stream.write(&bytes).await.map_err(failure)?;
-            air.written(last.seq, bytes.len() as u64);
+            air.written(last.reaches(), bytes.len() as u64);
         }
         let unsent_bytes_max = stream.unsent_bytes_max();
         air.left(unsent_bytes_max, Instant::now());
@@ -345,7 +395,7 @@ impl Syslog {
         for (event, message) in events.iter().zip(messages) {
             let failure = match socket.send(message).await {
                 Ok(()) => {
-                    left = Some(event.seq);
+                    left = Some(event.reaches());
                     continue;
                 }
                 // What has left counts; the next call begins with this event and says what is wrong with it.
@@ -358,7 +408,7 @@ impl Syslog {
             return Err(failure);
         }
         socket.check().map_err(|error| retry(format!("a datagram came back: {error}")))?;
-        Ok((Link::Datagram { socket, since }, events.last().map(|event| event.seq)))
+        Ok((Link::Datagram { socket, since }, events.last().map(Outgoing::reaches)))
     }
 
     async fn socket(&self) -> Result<Datagram, DeliverError> {

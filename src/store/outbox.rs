@@ -104,9 +104,9 @@ impl Outbox {
     }
 
     /// A sink has come, or got further.
-    pub(crate) fn progressed(&mut self, sink: &SinkName, to: Seq, pending: &mut Pending) {
-        pending.put(&Key::Progress(sink.clone()), &Progress { acknowledged: to });
-        self.sinks.insert(sink.clone(), to);
+    pub(crate) fn progressed(&mut self, sink: &SinkName, progress: &Progress, pending: &mut Pending) {
+        pending.put(&Key::Progress(sink.clone()), progress);
+        self.sinks.insert(sink.clone(), progress.acknowledged);
     }
 
     /// Forgets a sink: its progress, and its refusals with the events that were kept for them alone.

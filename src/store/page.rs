@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::core::poller::{Brief, Committed};
 use crate::core::seen::{self, Mark, News, Verdict};
+use crate::model::delivery::ForSink;
 use crate::model::event::{Event, Notes};
 use crate::model::incident::{Fields, Head, Row};
 use crate::model::moment::Moment;
@@ -125,6 +126,7 @@ fn event_of(tenant: &TenantName, sequence: u64, now: Moment, row: Row, news: &Ne
             odd: news.odd.clone(),
         },
         incident: row.raw,
+        for_sink: ForSink::default(),
     }
 }
 

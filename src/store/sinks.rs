@@ -30,7 +30,7 @@ pub(crate) fn register(
     // New ones first: while there is no sink at all, everything counts as undelivered.
     for name in names {
         if outbox.progress_of(name).is_none() {
-            outbox.progressed(name, before, &mut pending);
+            outbox.progressed(name, &Progress { acknowledged: before, ..Progress::default() }, &mut pending);
         }
     }
     for sink in &gone {
@@ -67,7 +67,7 @@ pub(crate) fn acknowledge(
         pending.put(&Key::Refused(sink.clone(), refusal.seq), &refusal);
     }
     if before < progress.acknowledged {
-        outbox.progressed(sink, progress.acknowledged, &mut pending);
+        outbox.progressed(sink, &progress, &mut pending);
     }
     *wrote |= pending.apply(ledger)?;
     Ok(())

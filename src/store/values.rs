@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::core::poller::Position;
 use crate::core::seen::Mark;
+use crate::model::delivery::ForSink;
 use crate::model::event::{Change, Event, Kind, Notes};
 use crate::model::names::{EventId, IncidentId, Seq, SinkName, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
@@ -184,6 +185,7 @@ pub(crate) fn read_body(seq: Seq, body: Vec<u8>) -> Result<Event, Damage> {
         severity: front.severity,
         notes: front.notes,
         incident: RawValue::from_string(incident).map_err(|error| damage(error.to_string()))?,
+        for_sink: ForSink::default(),
     })
 }
 
@@ -248,7 +250,8 @@ mod tests {
         #[test]
         fn quotas_and_progress(minute in moment(), hour in moment(), seq in any::<u64>(), why in ".*") {
             same(&QuotaState { minute, hour });
-            same(&Progress { acknowledged: Seq(seq) });
+            same(&Progress { acknowledged: Seq(seq), counted: 0 });
+            same(&Progress { acknowledged: Seq(seq), counted: seq });
             same(&Refusal { seq: Seq(seq), why });
         }
 
@@ -298,12 +301,13 @@ mod tests {
                 tenant: TenantName::new(&*texts[1]),
                 sequence,
                 observed_at: Timestamp::from_ticks(7),
-                changes: changes.into_iter().map(|(field, from, to)| Change { field, from, to }).collect(),
+                changes: changes.into_iter().map(|(field, from, to)| Change::value(field, from, to)).collect(),
                 incident_id: IncidentId::new(&*texts[2]),
                 last_update: flag.then_some(last_update),
                 severity: Some(texts[3].clone()),
                 notes: Notes { first_seen: flag, repaired: !flag, truncated: flag, odd: Some(texts[4].clone()) },
                 incident: RawValue::from_string(format!(" {{\"a\" : {:?}}} ", "x".repeat(texts[5].len()))).expect("JSON"),
+                for_sink: ForSink::default(),
             };
             let back = read_body(Seq(1), write_body(&event)).expect("our own body");
             prop_assert_eq!(format!("{back:?}"), format!("{event:?}"));

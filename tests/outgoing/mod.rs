@@ -1,7 +1,7 @@
 //! Events to hand to a sink. No test is in here.
 
 use serde_json::value::RawValue;
-use xdrelay::format::Format;
+use xdrelay::format::{Format, Style};
 use xdrelay::model::event::{Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, Seq, TenantName};
 use xdrelay::model::timestamp::Timestamp;
@@ -22,8 +22,9 @@ pub(crate) fn outgoing(n: u64, size: usize) -> Outgoing {
         severity: Some("Low".into()),
         notes: Notes::default(),
         incident: RawValue::from_string(incident).expect("JSON"),
+        for_sink: xdrelay::model::delivery::ForSink::default(),
     };
-    let body = Format::Json.render(&event).expect("JSON takes everything");
+    let body = Style::of(Format::Json).render(&event);
     Outgoing { seq: Seq(n), event, body }
 }
 

@@ -130,7 +130,7 @@ impl Daemon {
 impl Delivery {
     /// A loop that goes on from what is durable.
     pub fn start(ledger: &Ledger, sinks: &mut [Sink], sink: usize, at: u64, seed: u64) -> Self {
-        let progress = Progress { acknowledged: ledger.progress[sink] };
+        let progress = Progress { acknowledged: ledger.progress[sink], counted: 0 };
         let refused = ledger.refused[sink].keys().copied();
         let plan = sinks[sink].plan();
         let mut dice = Dice::new(seed ^ at, sink as u64);

@@ -121,7 +121,7 @@ impl Simulation {
         let handed = Handed { scanned_to, last, count: events.len() };
         self.trace.note(now, What::Sends(sink, after.0, events.len()));
         if self.planted == Planted::AcknowledgeBeforeSend {
-            let progress = crate::core::courier::Progress { acknowledged: scanned_to };
+            let progress = crate::core::courier::Progress { acknowledged: scanned_to, counted: 0 };
             if let Ok(batch) = self.ledger.acknowledge(sink, progress, Vec::new()) {
                 self.ledger.sync(batch);
             }

@@ -67,7 +67,9 @@ impl<'a> Life<'a> {
         let (quota, quarantine, acknowledged) = tokio::join!(
             again(async || store.set_quota(&tenant(), Endpoint::List, quota(n)).await),
             again(async || store.set_quarantine(&tenant(), quarantine(n)).await),
-            again(async || store.acknowledge(&siem, Progress { acknowledged: Seq(to) }, refused.clone()).await),
+            again(async || store
+                .acknowledge(&siem, Progress { acknowledged: Seq(to), counted: 0 }, refused.clone())
+                .await),
         );
         for (outcome, word, number) in
             [(quota, "quota", n + 1), (quarantine, "quarantine", n + 1), (acknowledged, "acknowledged", to)]

@@ -145,7 +145,10 @@ fn ids(events: &[(Seq, Event)]) -> Vec<String> {
 
 async fn acknowledge(store: &Store, name: &str, to: u64, refused: &[u64]) {
     let refused = refused.iter().map(|&seq| Refusal { seq: Seq(seq), why: "too odd".into() }).collect();
-    store.acknowledge(&sink(name), Progress { acknowledged: Seq(to) }, refused).await.expect("acknowledged");
+    store
+        .acknowledge(&sink(name), Progress { acknowledged: Seq(to), counted: 0 }, refused)
+        .await
+        .expect("acknowledged");
 }
 
 /// Waits until something holds: the writer cuts when nobody waits for it.

@@ -195,7 +195,7 @@ async fn what_no_correct_courier_says_is_turned_down_and_changes_nothing() {
     let store = open(dir.path());
     store.register_sinks(&[sink("siem")]).await.expect("registered");
     commit(&store, vec![row(1, 1, "")]).await;
-    let progress = |to| xdrelay::core::courier::Progress { acknowledged: Seq(to) };
+    let progress = |to| xdrelay::core::courier::Progress { acknowledged: Seq(to), counted: 0 };
     for (name, to) in [("siem", 2), ("other", 1)] {
         let error = store.acknowledge(&sink(name), progress(to), Vec::new()).await.expect_err(name);
         assert!(matches!(error, StoreError::Misused { .. }), "{error}");

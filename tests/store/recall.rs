@@ -168,7 +168,10 @@ async fn an_export_has_a_line_for_everything_and_every_byte_of_the_incidents() {
     let store = opened(dir.path());
     store.register_sinks(&[sink("siem")]).await.expect("registered");
     commit(&store, vec![row(1, 1, "é"), row(2, 2, "")]).await;
-    store.acknowledge(&sink("siem"), Progress { acknowledged: Seq(1) }, vec![]).await.expect("acknowledged");
+    store
+        .acknowledge(&sink("siem"), Progress { acknowledged: Seq(1), counted: 0 }, vec![])
+        .await
+        .expect("acknowledged");
     acknowledge(&store, "siem", 2, &[2]).await;
     let mut bytes = Vec::new();
     let lines = store.export(&mut bytes).expect("exported");

@@ -9,7 +9,7 @@ use reqwest::{Response, StatusCode};
 
 use crate::core::courier::{DeliverError, Refusal};
 use crate::model::page::excerpt;
-use crate::sink::Outgoing;
+use crate::sink::{Outgoing, only_event};
 
 /// Bytes of an answer that are read at most; nothing but an excerpt is of interest.
 const BODY_SIZE_MAX: usize = 64 * 1024;
@@ -78,9 +78,9 @@ impl Answer {
     }
 
     fn refusal(&self, batch: &[Outgoing]) -> DeliverError {
-        match batch {
-            [single] => DeliverError::Refused(vec![Refusal { seq: single.seq, why: self.said() }]),
-            [] | [_, ..] => DeliverError::RefusedBatch { why: self.said() },
+        match only_event(batch) {
+            Some(seq) => DeliverError::Refused(vec![Refusal { seq, why: self.said() }]),
+            None => DeliverError::RefusedBatch { why: self.said() },
         }
     }
 

@@ -1,0 +1,146 @@
+//! Which incidents a sink gets, by what they became and not only by what they are: one that rises to what a filter wants is new
+//! to its sink, and one that falls out of it is told a last time. Only here: the source is always asked for everything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::content::Content;
+use crate::model::delivery::Passage;
+use crate::model::event::{Change, Difference, Event, Kind};
+
+/// The keys of `filter = { … }` of a sink. Each that is set has to fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    /// This severity or a higher one; one that is unknown fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_severity: Option<Severity>,
+    /// One of these, in any case: `active`, `inProgress`, `resolved`, `redirected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Vec<String>>,
+    /// One of these, in any case: `truePositive` and its like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classification: Option<Vec<String>>,
+    /// At least one of these among its tags, in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Only events of these kinds, `created` for what is new to the sink among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<Kind>>,
+}
+
+/// The severities of incidents, from low to high.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// `Informational`
+    Informational,
+    /// `Low`
+    Low,
+    /// `Medium`
+    Medium,
+    /// `High`
+    High,
+}
+
+impl Severity {
+    /// The severity of a word of either dialect; none for a word that is none of these.
+    pub fn of(word: Option<&str>) -> Option<Self> {
+        match word?.to_ascii_lowercase().as_str() {
+            "informational" => Some(Self::Informational),
+            "low" => Some(Self::Low),
+            "medium" => Some(Self::Medium),
+            "high" => Some(Self::High),
+            _ => None,
+        }
+    }
+}
+
+/// What a filter looks at, of one revision.
+#[derive(Debug, Clone)]
+struct Revision {
+    severity: Option<String>,
+    status: Option<String>,
+    classification: Option<String>,
+    tags: Vec<String>,
+}
+
+impl Filter {
+    /// The event as the sink gets it; none: it does not.
+    pub fn pass(&self, mut event: Event) -> Option<Event> {
+        let is = Revision::of(&event);
+        let was = is.before(&event.changes);
+        event.for_sink.passage = match (self.fits(&was), self.fits(&is)) {
+            (false, false) => return None,
+            (true, true) => None,
+            (false, true) => Some(Passage::Entered),
+            (true, false) => Some(Passage::Left),
+        };
+        if event.for_sink.passage == Some(Passage::Entered) {
+            event.kind = Kind::Created;
+        }
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.contains(&event.kind)).then_some(event)
+    }
+
+    fn fits(&self, revision: &Revision) -> bool {
+        let among = |words: &Option<Vec<String>>, value: Option<&str>| {
+            words.as_ref().is_none_or(|words| {
+                value.is_some_and(|value| words.iter().any(|word| word.eq_ignore_ascii_case(value)))
+            })
+        };
+        let tagged = self.tags.as_ref().is_none_or(|wanted| {
+            wanted.iter().any(|tag| revision.tags.iter().any(|known| known.to_lowercase() == tag.to_lowercase()))
+        });
+        let severity = Severity::of(revision.severity.as_deref());
+        let severe = self.min_severity.is_none_or(|least| severity.is_none_or(|severity| least <= severity));
+        severe
+            && tagged
+            && among(&self.status, revision.status.as_deref())
+            && among(&self.classification, revision.classification.as_deref())
+    }
+
+    /// What is wrong with the settings as far as they alone tell: the key below `filter`, and what would be right.
+    pub fn validate(&self) -> Vec<(String, String)> {
+        let lists = [
+            ("status", self.status.as_ref().map(Vec::len)),
+            ("classification", self.classification.as_ref().map(Vec::len)),
+            ("tags", self.tags.as_ref().map(Vec::len)),
+            ("kinds", self.kinds.as_ref().map(Vec::len)),
+        ];
+        let empty = lists.into_iter().filter(|(_, length)| *length == Some(0));
+        empty
+            .map(|(key, _)| (key.to_owned(), "is empty: nothing would pass; leave it out for everything".into()))
+            .collect()
+    }
+}
+
+impl Revision {
+    fn of(event: &Event) -> Self {
+        let content = Content::of(event.incident.get());
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self {
+            severity: owned(content.severity()),
+            status: owned(content.status()),
+            classification: owned(content.classification()),
+            tags: content.tags().into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The same without these changes.
+    fn before(&self, changes: &[Change]) -> Self {
+        let mut before = self.clone();
+        for Change { field, difference } in changes {
+            match (field.as_str(), difference) {
+                ("severity", Difference::Value { from, .. }) => before.severity.clone_from(from),
+                ("status", Difference::Value { from, .. }) => before.status.clone_from(from),
+                ("classification", Difference::Value { from, .. }) => before.classification.clone_from(from),
+                ("tags", Difference::List { added, removed, .. }) => {
+                    before.tags.retain(|tag| !added.contains(tag));
+                    before.tags.extend(removed.iter().cloned());
+                }
+                (_, Difference::Value { .. } | Difference::List { .. }) => {}
+            }
+        }
+        before
+    }
+}
