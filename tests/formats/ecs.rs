@@ -1,0 +1,1 @@
+//! Stand-in: replaced on the branch of its own.
