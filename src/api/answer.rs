@@ -279,6 +279,7 @@ fn row(raw: &RawValue, text: &Text, incident_size_max: u64) -> Row {
         true => Row {
             raw: stub(raw, size),
             hash: ContentHash::of(raw.get()),
+            alerts: Vec::new(),
             head: Head::read(raw.get()),
             repaired: false,
             truncated: true,

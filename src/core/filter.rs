@@ -144,3 +144,87 @@ impl Revision {
         before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::model::delivery::ForSink;
+    use crate::model::event::Notes;
+    use crate::model::names::{EventId, IncidentId, TenantName};
+    use crate::model::timestamp::Timestamp;
+
+    fn event(kind: Kind, incident: &str, changes: Vec<Change>) -> Event {
+        Event {
+            event_id: EventId::new("contoso/1/2/3"),
+            kind,
+            tenant: TenantName::new("contoso"),
+            sequence: 1,
+            observed_at: Timestamp::from_ticks(0),
+            changes,
+            incident_id: IncidentId::new("1"),
+            last_update: None,
+            severity: None,
+            notes: Notes::default(),
+            incident: RawValue::from_string(incident.into()).expect("JSON"),
+            for_sink: ForSink::default(),
+        }
+    }
+
+    fn value(field: &str, from: &str, to: &str) -> Change {
+        Change::value(field, Some(from.into()), Some(to.into()))
+    }
+
+    /// What a filter makes of an event: the kind and the transition that the sink is told.
+    fn check(filter: &str, event: Event, expected: Option<(Kind, Option<Passage>)>) {
+        let filter: Filter = serde_json::from_str(filter).expect("a filter");
+        let passed = filter.pass(event);
+        assert_eq!(passed.map(|event| (event.kind, event.for_sink.passage)), expected, "{filter:?}");
+    }
+
+    #[test]
+    fn what_rises_into_a_filter_is_new_and_what_falls_out_of_it_is_told_once() {
+        let filter = r#"{"min_severity":"high"}"#;
+        let (low, high) = (r#"{"severity":"Low"}"#, r#"{"severity":"high"}"#);
+        check(filter, event(Kind::Created, low, vec![]), None);
+        check(filter, event(Kind::Created, high, vec![]), Some((Kind::Created, None)));
+        check(
+            filter,
+            event(Kind::Updated, high, vec![value("status", "Active", "InProgress")]),
+            Some((Kind::Updated, None)),
+        );
+        let rises = vec![value("severity", "Low", "high")];
+        check(filter, event(Kind::Updated, high, rises), Some((Kind::Created, Some(Passage::Entered))));
+        let falls = vec![value("severity", "High", "Low")];
+        check(filter, event(Kind::Resolved, low, falls), Some((Kind::Resolved, Some(Passage::Left))));
+        check(filter, event(Kind::Updated, low, vec![value("severity", "Medium", "Low")]), None);
+    }
+
+    #[test]
+    fn what_a_filter_does_not_understand_passes() {
+        let filter = r#"{"min_severity":"high"}"#;
+        check(filter, event(Kind::Created, r#"{"severity":"Critical"}"#, vec![]), Some((Kind::Created, None)));
+        check(filter, event(Kind::Created, "{}", vec![]), Some((Kind::Created, None)));
+    }
+
+    #[test]
+    fn every_key_that_is_set_has_to_fit() {
+        let filter = r#"{"status":["active","inProgress"],"classification":["TruePositive"],"tags":["VIP"],"kinds":["created","updated"]}"#;
+        let fits = r#"{"status":"InProgress","classification":"truePositive","tags":["vip","x"]}"#;
+        check(filter, event(Kind::Updated, fits, vec![]), Some((Kind::Updated, None)));
+        check(filter, event(Kind::Reopened, fits, vec![]), None);
+        let tagged = Change::list("tags", vec!["vip".into()], vec![], vec![]);
+        check(filter, event(Kind::Reopened, fits, vec![tagged]), Some((Kind::Created, Some(Passage::Entered))));
+        let untagged = r#"{"status":"Active","classification":"truePositive","tags":["x"]}"#;
+        let lost = Change::list("tags", vec![], vec!["VIP".into()], vec![]);
+        check(filter, event(Kind::Updated, untagged, vec![lost]), Some((Kind::Updated, Some(Passage::Left))));
+        check(filter, event(Kind::Updated, r#"{"status":"Resolved","tags":["vip"]}"#, vec![]), None);
+    }
+
+    #[test]
+    fn a_list_without_anything_in_it_is_a_mistake() {
+        let filter: Filter = serde_json::from_str(r#"{"status":[],"tags":["a"],"kinds":[]}"#).expect("a filter");
+        assert_eq!(filter.validate().into_iter().map(|(key, _)| key).collect::<Vec<_>>(), ["status", "kinds"]);
+    }
+}

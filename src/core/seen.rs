@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::changes;
 use crate::core::planted::{self, Mistake};
+use crate::model::digest::{Digest, Lists};
 use crate::model::event::{Change, Kind};
 use crate::model::hash::ContentHash;
 use crate::model::incident::{Fields, Head, Header, Row};
@@ -32,6 +33,9 @@ pub struct Mark {
     pub odd_hashes: Vec<ContentHash>,
     /// What `changes` compares.
     pub fields: Fields,
+    /// And of its lists; none where a program wrote this that did not look at them, or where there was only a stub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// When this was last written, on our own clock: `remember` counts from here.
     pub written: Moment,
 }
@@ -106,6 +110,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
             hashes: vec![row.hash],
             odd_hashes,
             fields: header.fields.clone(),
+            digest: lists(row).map(|lists| lists.digest()),
             written: now,
         };
         return news(row, mark, kind, Vec::new(), first_seen, Some(header.last_update));
@@ -131,8 +136,18 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     next.fields = header.fields.clone();
     next.written = now;
     let kind = changes::kind(&mark.fields, &header.fields);
-    let changes = changes::changes(&mark.fields, &header.fields);
+    let mut changes = changes::changes(&mark.fields, &header.fields);
+    let lists = lists(row);
+    if let (Some(digest), Some(lists)) = (&mark.digest, &lists) {
+        changes.extend(changes::lists(digest, lists));
+    }
+    next.digest = lists.map(|lists| lists.digest());
     news(row, next, kind, changes, false, (!same_time).then_some(header.last_update))
+}
+
+/// The lists of a row; a stub has none that could be compared.
+fn lists(row: &Row) -> Option<Lists> {
+    (!row.truncated).then(|| Lists::of(row.raw.get(), &row.alerts))
 }
 
 fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option<String>, now: Moment) -> Verdict {

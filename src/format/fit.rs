@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
-use crate::format::parts::{Parts, elements};
 use crate::format::{RenderError, Style};
 use crate::model::content::Content;
 use crate::model::delivery::{Original, Reduction};
 use crate::model::event::{Change, Difference, Event};
+use crate::model::parts::{Parts, elements};
 
 /// From least to most.
 const REDUCTIONS: [Reduction; 3] = [Reduction::Evidence, Reduction::Alerts, Reduction::AllButSummary];
@@ -126,4 +126,85 @@ fn sha256(text: &str) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::Format;
+    use crate::model::delivery::ForSink;
+    use crate::model::event::{Kind, Notes};
+    use crate::model::names::{EventId, IncidentId, TenantName};
+    use crate::model::timestamp::Timestamp;
+
+    fn event(incident: &str) -> Event {
+        Event {
+            event_id: EventId::new("contoso/1/2/3"),
+            kind: Kind::Updated,
+            tenant: TenantName::new("contoso"),
+            sequence: 1,
+            observed_at: Timestamp::from_ticks(0),
+            changes: vec![Change::list("alerts", vec!["x".into(); 200], vec![], vec!["y".into()])],
+            incident_id: IncidentId::new("1"),
+            last_update: None,
+            severity: None,
+            notes: Notes::default(),
+            incident: RawValue::from_string(incident.into()).expect("JSON"),
+            for_sink: ForSink::default(),
+        }
+    }
+
+    /// An incident with so many bytes of evidence, of alerts, and of a tag.
+    fn incident(evidence: usize, alert: usize, tag: usize) -> String {
+        let (evidence, alert, tag) = ("e".repeat(evidence), "a".repeat(alert), "t".repeat(tag));
+        format!(
+            r#"{{"incidentId":1,"incidentName":"n","tags":["{tag}"],"alerts":[{{"alertId":"{alert}","entities":["{evidence}"],"devices":[],"x":1.50}}]}}"#
+        )
+    }
+
+    fn check(incident: &str, limit: usize, expected: Option<Reduction>) -> String {
+        let style = Style::of(Format::Json);
+        let (event, record) = fit(event(incident), &style, Some(limit)).expect("it fits");
+        assert!(record.len() <= limit, "{} of {limit}", record.len());
+        assert_eq!(event.for_sink.original.as_ref().map(|original| original.left_out), expected);
+        assert_eq!(event.notes.truncated, expected.is_some());
+        assert!(event.for_sink.original.is_none_or(|original| original.size == incident.len()));
+        event.incident.get().to_owned()
+    }
+
+    #[test]
+    fn an_event_is_reduced_no_further_than_it_takes() {
+        let whole = incident(1, 1, 1);
+        assert_eq!(check(&whole, 10_000, None), whole);
+        let without_evidence = check(&incident(9_000, 1, 1), 2_000, Some(Reduction::Evidence));
+        assert_eq!(
+            without_evidence,
+            r#"{"incidentId":1,"incidentName":"n","tags":["t"],"alerts":[{"alertId":"a","x":1.50}]}"#
+        );
+        let without_alerts = check(&incident(9_000, 9_000, 1), 2_000, Some(Reduction::Alerts));
+        assert_eq!(without_alerts, r#"{"incidentId":1,"incidentName":"n","tags":["t"]}"#);
+        let summary = check(&incident(9_000, 9_000, 9_000), 2_000, Some(Reduction::AllButSummary));
+        assert_eq!(summary, r#"{"incidentId":1,"incidentName":"n"}"#);
+    }
+
+    #[test]
+    fn what_does_not_fit_at_all_is_said() {
+        let error = fit(event(&incident(1, 1, 1)), &Style::of(Format::Json), Some(100)).expect_err("100 bytes");
+        assert!(error.to_string().starts_with("contoso/1/2/3 cannot be written as json: it has "), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_summary_is_bounded_and_is_json(name in ".{0,400}") {
+            let text = serde_json::to_string(&name).expect("a text");
+            let summary = summary(&format!(r#"{{"incidentName":{text},"status":{text}}}"#));
+            prop_assert!(summary.len() <= 2 * (SUMMARY_VALUE_MAX + 24));
+            let read: serde_json::Value = serde_json::from_str(&summary).expect("JSON");
+            if let Some(kept) = read["incidentName"].as_str() {
+                prop_assert!(name.starts_with(kept));
+            }
+        }
+    }
 }

@@ -6,7 +6,6 @@ pub mod fit;
 pub mod json;
 pub mod leef;
 pub mod ocsf;
-mod parts;
 pub mod split;
 pub mod syslog;
 

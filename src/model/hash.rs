@@ -8,6 +8,8 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::model::parts::{Parts, elements};
+
 /// Members that move by themselves, without anybody or anything having touched the incident. They sit on the devices of an
 /// alert and follow the device's day.
 pub const VOLATILE_MEMBERS: [&str; 5] =
@@ -25,13 +27,20 @@ pub struct ContentHash(u64);
 impl ContentHash {
     /// The hash of one JSON value.
     pub fn of(json: &str) -> Self {
+        Self::with_alerts(json).0
+    }
+
+    /// The hash of an incident, and those of its alerts in the order in which they stand.
+    pub fn with_alerts(json: &str) -> (Self, Vec<AlertHash>) {
         let mut form = Form { bytes: Vec::with_capacity(json.len()), ..Form::default() };
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let understood = Canonical(&mut form).deserialize(&mut deserializer).and_then(|()| deserializer.end());
-        let bytes = if understood.is_ok() { &form.bytes } else { json.as_bytes() };
-        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-        let first: [u8; 8] = digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes");
-        Self(u64::from_be_bytes(first))
+        if understood.is_err() {
+            let parts = Parts::of(json);
+            let alerts = elements(parts.as_ref().and_then(|parts| parts.get("alerts")));
+            return (Self(first_bits(json.as_bytes())), alerts.into_iter().map(AlertHash::of).collect());
+        }
+        (Self(first_bits(&form.bytes)), form.alerts)
     }
 
     /// From its 64 bits.
@@ -47,6 +56,24 @@ impl fmt::Display for ContentHash {
     }
 }
 
+/// The first 32 bits of the hash of one alert: enough to see that it says something else than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AlertHash(pub u32);
+
+impl AlertHash {
+    fn of(json: &str) -> Self {
+        Self((ContentHash::of(json).0 >> 32) as u32)
+    }
+}
+
+/// The first 64 bits of SHA-256.
+fn first_bits(bytes: &[u8]) -> u64 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let first: [u8; 8] = digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes");
+    u64::from_be_bytes(first)
+}
+
 /// A canonical form while it grows: one piece of memory for all levels, put in order level by level.
 #[derive(Default)]
 struct Form {
@@ -55,6 +82,12 @@ struct Form {
     parts: Vec<Part>,
     /// Where parts are put in order.
     ordered: Vec<u8>,
+    /// Objects that are open.
+    depth: usize,
+    /// The value that comes next is that of the outermost `alerts`.
+    at_alerts: bool,
+    /// The elements of it.
+    alerts: Vec<AlertHash>,
 }
 
 /// A member or an element in [`Form::bytes`], with the comma behind it.
@@ -91,7 +124,7 @@ impl Form {
     /// Puts the parts from `level` on, which are the end of the bytes, in their order. Of several with the same key only the
     /// last stays, where `keyed`.
     fn arrange(&mut self, level: usize, keyed: bool) {
-        let Self { bytes, parts, ordered } = self;
+        let Self { bytes, parts, ordered, .. } = self;
         let by = |part: &Part| &bytes[part.by.clone()];
         let in_order = |pair: &[Part]| match by(&pair[0]).cmp(by(&pair[1])) {
             Ordering::Less => true,
@@ -196,6 +229,10 @@ impl<'de> Visitor<'de> for Canonical<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         let form = self.0;
         let level = form.parts.len();
+        let of_alerts = std::mem::take(&mut form.at_alerts);
+        if of_alerts {
+            form.alerts.clear();
+        }
         form.bytes.push(b'[');
         loop {
             let start = form.bytes.len();
@@ -203,6 +240,9 @@ impl<'de> Visitor<'de> for Canonical<'_> {
                 break;
             }
             let end = form.bytes.len();
+            if of_alerts {
+                form.alerts.push(AlertHash((first_bits(&form.bytes[start..end]) >> 32) as u32));
+            }
             form.bytes.push(b',');
             form.parts.push(Part { whole: start..end + 1, by: start..end });
         }
@@ -214,10 +254,13 @@ impl<'de> Visitor<'de> for Canonical<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let form = self.0;
         let level = form.parts.len();
+        form.at_alerts = false;
+        form.depth += 1;
         form.bytes.push(b'{');
         loop {
             let start = form.bytes.len();
             let Some((key, counts)) = members.next_key_seed(Key(&mut *form))? else { break };
+            form.at_alerts = form.depth == 1 && &form.bytes[key.clone()] == b"alerts";
             members.next_value_seed(Canonical(&mut *form))?;
             if counts {
                 form.bytes.push(b',');
@@ -227,6 +270,7 @@ impl<'de> Visitor<'de> for Canonical<'_> {
             }
         }
         form.arrange(level, true);
+        form.depth -= 1;
         form.bytes.push(b'}');
         Ok(())
     }
@@ -247,6 +291,15 @@ mod tests {
 
     fn differ(left: &str, right: &str) {
         assert_ne!(ContentHash::of(left), ContentHash::of(right), "{left} {right}");
+    }
+
+    #[test]
+    fn alerts_have_hashes_of_their_own() {
+        let hashes = |json: &str| ContentHash::with_alerts(json).1;
+        let both = hashes(r#"{"x":{"alerts":[7]},"alerts":[{"a":[1,2]},{"b":1,"riskScore":2}],"y":[1]}"#);
+        assert_eq!(both, [r#"{"a":[2,1]}"#, r#"{"b":1}"#].map(AlertHash::of));
+        assert_eq!(hashes(r#"{"alerts":[{"b":1,"riskScore":9},{"a":[2,1]}],"z":1e999}"#), [both[1], both[0]]);
+        assert_eq!(hashes(r#"{"alerts":{"a":1},"b":[{"alerts":[1]}]}"#), []);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod delivery;
+pub mod digest;
 pub mod event;
 pub mod hash;
 pub mod incident;
@@ -10,5 +11,6 @@ pub mod moment;
 pub mod names;
 pub mod node;
 pub mod page;
+pub mod parts;
 pub mod timestamp;
 pub mod units;

@@ -141,12 +141,12 @@ impl Config {
             (Ok(Address::Stream { is_tls: true, .. }), Framing::Newline) => {
                 ("framing", "RFC 5425 knows octet counting only: a receiver may misread newlines over TLS")
             }
-            (Ok(Address::Stream { is_tls: false, .. } | Address::Udp { .. }), _) => {
+            (Ok(Address::Stream { is_tls: false, host, .. } | Address::Udp { host, .. }), _)
+                if !is_this_host(&host) =>
+            {
                 ("address", "incidents can be read and changed on their way: prefer tls://")
             }
-            (Ok(Address::Stream { .. }), Framing::OctetCounting) | (Ok(Address::Unix(_)) | Err(_), _) => {
-                return Vec::new();
-            }
+            (Ok(Address::Stream { .. } | Address::Udp { .. } | Address::Unix(_)) | Err(_), _) => return Vec::new(),
         };
         vec![(key.to_owned(), warning.to_owned())]
     }
@@ -229,6 +229,10 @@ impl Settings for Config {
         let room = size.0.saturating_sub(HEADER_SIZE).max(size.0 / 2);
         Some(usize::try_from(room).unwrap_or(usize::MAX))
     }
+}
+
+fn is_this_host(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn name_problem(name: &str, length_max: usize) -> Option<String> {

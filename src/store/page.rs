@@ -92,7 +92,7 @@ pub(crate) fn commit(
         // With the entry, in one batch: an event is remembered as seen exactly when it is in the outbox.
         if is_new {
             outbox.totals.seen += u64::from(mark.is_none());
-            pending.put(&mark_key, &Remembered { mark: news.mark.clone(), seq });
+            pending.put(&mark_key, &Remembered { mark: news.mark.clone(), seq }.fitting());
         }
         pending.put(&Key::Totals, &outbox.totals);
         pending.put(&Key::Sequence(key.clone()), &sequence);

@@ -72,6 +72,17 @@ pub(crate) struct Remembered {
     pub(crate) seq: Seq,
 }
 
+impl Remembered {
+    /// The same, without what `changes` would compare of its lists where that is too much for a value.
+    pub(crate) fn fitting(mut self) -> Self {
+        let size = serde_json::to_vec(&self).map_or(0, |json| json.len());
+        if CHUNK_MAX < size {
+            self.mark.digest = None;
+        }
+        self
+    }
+}
+
 /// The entry of one event in the outbox's index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
@@ -208,6 +219,7 @@ mod tests {
     use super::*;
     use crate::core::courier::{Progress, Refusal};
     use crate::core::quota::QuotaState;
+    use crate::model::digest::Digest;
     use crate::model::hash::ContentHash;
     use crate::model::incident::Fields;
     use crate::model::moment::Moment;
@@ -259,7 +271,8 @@ mod tests {
         fn marks(time in time(), hashes in hashes(), odd_hashes in hashes(), written in moment(),
                  status in text(), assignee in text()) {
             let fields = Fields { status, assignee, ..Fields::default() };
-            same(&Remembered { mark: Mark { time, hashes, odd_hashes, fields, written }, seq: Seq(9) });
+            let digest = Some(Digest { tags: vec!["t".into()], tag_count: 1, ..Digest::default() });
+            same(&Remembered { mark: Mark { time, hashes, odd_hashes, fields, digest, written }, seq: Seq(9) });
         }
 
         #[test]

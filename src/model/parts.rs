@@ -8,29 +8,29 @@ use serde_json::value::RawValue;
 
 /// The members of a JSON object: the name with its quotes, and the value, as they stand.
 #[derive(Debug)]
-pub(crate) struct Parts<'a>(pub(crate) Vec<(&'a str, Cow<'a, str>)>);
+pub struct Parts<'a>(Vec<(&'a str, Cow<'a, str>)>);
 
 impl<'a> Parts<'a> {
     /// The members of this object; none where it is something else.
-    pub(crate) fn of(json: &'a str) -> Option<Self> {
+    pub fn of(json: &'a str) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         deserializer.deserialize_map(Members).ok()
     }
 
     /// The value of a member.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.0.iter().rposition(|(known, _)| is(known, name))?;
         Some(&self.0[at].1)
     }
 
     /// Without these members.
-    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+    pub fn without(mut self, names: &[&str]) -> Self {
         self.0.retain(|(known, _)| !names.iter().any(|name| is(known, name)));
         self
     }
 
     /// The same with another value of this member, at its place, or at the end.
-    pub(crate) fn with(mut self, name: &'static str, quoted: &'static str, value: String) -> Self {
+    pub fn with(mut self, name: &'static str, quoted: &'static str, value: String) -> Self {
         match self.0.iter().rposition(|(known, _)| is(known, name)) {
             Some(at) => self.0[at].1 = value.into(),
             None => self.0.push((quoted, value.into())),
@@ -39,7 +39,7 @@ impl<'a> Parts<'a> {
     }
 
     /// An object of these members.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.0.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
         text.push('{');
         for (at, (name, value)) in self.0.iter().enumerate() {
@@ -56,7 +56,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The elements of a JSON array as they stand; none where it is something else.
-pub(crate) fn elements(json: Option<&str>) -> Vec<&str> {
+pub fn elements(json: Option<&str>) -> Vec<&str> {
     let elements: Vec<&RawValue> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     elements.into_iter().map(RawValue::get).collect()
 }
