@@ -10,6 +10,7 @@ mod moment;
 mod output;
 mod progress;
 mod refused;
+mod render;
 mod replay;
 mod run;
 mod state;
@@ -50,6 +51,7 @@ enum Command {
     /// The state directory, with the daemon stopped: show, verify, set-cursor, export, rebuild.
     #[command(subcommand)]
     State(state::StateCommand),
+    Render(render::Render),
     /// Show the effective configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -100,6 +102,7 @@ pub fn main() -> ExitCode {
             Command::Replay(replay) => replay.run().await,
             Command::Refused(command) => command.run().await,
             Command::State(command) => command.run().await,
+            Command::Render(render) => render.run(),
             Command::Config(command) => command.run(),
         }
     });

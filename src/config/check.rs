@@ -203,7 +203,8 @@ fn check_sink(key: &Key, sink: &Sink, report: &mut Report) {
     if sink.max_event_size.is_some_and(|size| size < EVENT_SIZE_MIN) {
         problems.push(("max_event_size".into(), format!("must be {EVENT_SIZE_MIN} or more, or no summary fits")));
     }
-    for (part, why) in problems {
+    // What is wrong with TLS is said where its files are read.
+    for (part, why) in problems.into_iter().filter(|(part, _)| part != "tls") {
         let key = key.join(part.split('.'));
         if !report.is_wrong_below(&key) {
             report.error(&key, why, None);

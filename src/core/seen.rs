@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::changes;
 use crate::core::planted::{self, Mistake};
+use crate::model::delivery::ForSink;
 use crate::model::digest::{Digest, Lists};
-use crate::model::event::{Change, Kind};
+use crate::model::event::{Change, Event, Kind, Notes};
 use crate::model::hash::ContentHash;
 use crate::model::incident::{Fields, Head, Header, Row};
 use crate::model::moment::Moment;
-use crate::model::names::IncidentId;
+use crate::model::names::{EventId, IncidentId, TenantName};
 use crate::model::timestamp::Timestamp;
 
 /// Hashes remembered per incident at one time; the oldest gives way.
@@ -70,6 +71,34 @@ pub struct News {
     pub odd: Option<String>,
     /// The row's time is greater than what was remembered: an unseen (id, time).
     pub unseen_time: Option<Timestamp>,
+}
+
+impl News {
+    /// The event of the row that this was judged of, taken in at `now`.
+    pub fn event(&self, row: Row, tenant: &TenantName, sequence: u64, now: Moment) -> Event {
+        let header = row.head.usual();
+        let (last_update, severity) =
+            header.map_or((None, None), |header| (Some(header.last_update), header.fields.severity.clone()));
+        Event {
+            event_id: EventId::of(tenant, &self.id, last_update, row.hash),
+            kind: self.kind,
+            tenant: tenant.clone(),
+            sequence,
+            observed_at: Timestamp::from_ticks(now.nanos() / 100),
+            changes: self.changes.clone(),
+            incident_id: self.id.clone(),
+            last_update,
+            severity,
+            notes: Notes {
+                first_seen: self.first_seen,
+                repaired: row.repaired,
+                truncated: row.truncated,
+                odd: self.odd.clone(),
+            },
+            incident: row.raw,
+            for_sink: ForSink::default(),
+        }
+    }
 }
 
 /// The id under which a row is remembered. A row without one is its own content.

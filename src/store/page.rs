@@ -5,11 +5,10 @@ use std::collections::HashMap;
 
 use crate::core::poller::{Brief, Committed};
 use crate::core::seen::{self, Mark, News, Verdict};
-use crate::model::delivery::ForSink;
-use crate::model::event::{Event, Notes};
+use crate::model::event::Event;
 use crate::model::incident::{Fields, Head, Row};
 use crate::model::moment::Moment;
-use crate::model::names::{EventId, IncidentId, SinkName, TenantKey, TenantName};
+use crate::model::names::{IncidentId, SinkName, TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::keys::Key;
@@ -84,7 +83,7 @@ pub(crate) fn commit(
         // What one sink alone gets once more takes no number: the others would miss it.
         sequence += u64::from(only.is_none());
         let seq = outbox.totals.end.next();
-        let event = event_of(&tenant, sequence, now, row, &news);
+        let event = news.event(row, &tenant, sequence, now);
         let packed = press.pack(&key, &event, only)?;
         outbox.add(seq, packed.entry());
         packed.write(seq, ledger, &mut pending)?;
@@ -103,31 +102,6 @@ pub(crate) fn commit(
     }
     *wrote |= pending.apply(ledger)?;
     Ok(committed)
-}
-
-fn event_of(tenant: &TenantName, sequence: u64, now: Moment, row: Row, news: &News) -> Event {
-    let header = row.head.usual();
-    let (last_update, severity) =
-        header.map_or((None, None), |header| (Some(header.last_update), header.fields.severity.clone()));
-    Event {
-        event_id: EventId::of(tenant, &news.id, last_update, row.hash),
-        kind: news.kind,
-        tenant: tenant.clone(),
-        sequence,
-        observed_at: Timestamp::from_ticks(now.nanos() / 100),
-        changes: news.changes.clone(),
-        incident_id: news.id.clone(),
-        last_update,
-        severity,
-        notes: Notes {
-            first_seen: news.first_seen,
-            repaired: row.repaired,
-            truncated: row.truncated,
-            odd: news.odd.clone(),
-        },
-        incident: row.raw,
-        for_sink: ForSink::default(),
-    }
 }
 
 /// An event that only repeats what is known counts among the events and nowhere else.
