@@ -7,6 +7,7 @@ mod lifecycle;
 mod mistakes;
 mod neighbours;
 mod outage;
+mod per_sink;
 mod recovery;
 #[path = "../receivers/rsyslog.rs"]
 mod rsyslog;
