@@ -19,7 +19,7 @@ pub const TAGS_MAX: usize = 8;
 /// Bytes of a name, a tag or an id; a longer name or tag is cut, a longer id is remembered by its hash.
 pub const TEXT_MAX: usize = 64;
 
-/// What is remembered of one revision. At most about 4 KiB of JSON.
+/// What is remembered of one revision: a few hundred bytes of JSON for most incidents, at most a few KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Digest {
     /// The beginning of its name.
