@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use divan::Bencher;
 use divan::counter::BytesCount;
 use measured::Figures;
+use xdrelay::model::digest::Lists;
 use xdrelay::model::incident::Row;
 use xdrelay::model::page;
 use xdrelay::model::timestamp::Timestamp;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "MB/s",
     );
     figures.plain("the same with content hashes, as it is taken in", best(&body, rows), "MB/s");
+    figures.plain("its lists, which changes are told from", best(&body, lists), "MB/s");
     figures.exit_code()
 }
 
@@ -54,6 +56,11 @@ fn rows_with_hashes(bencher: Bencher<'_, '_>) {
 fn rows(body: &str) -> usize {
     let raws = page::split(body).expect("a page");
     raws.into_iter().map(|raw| Row::new(raw.to_owned())).filter(|row| row.head.usual().is_some()).count()
+}
+
+fn lists(body: &str) -> usize {
+    let raws = page::split(body).expect("a page");
+    raws.into_iter().map(|raw| Lists::of(raw.get(), &[])).filter(|lists| !lists.alerts.is_empty()).count()
 }
 
 /// Megabytes per second, on the clock of the wall.
