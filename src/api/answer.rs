@@ -48,8 +48,7 @@ impl Answer {
                 why: format!("it holds {} rows, far more than were asked for", rows.len()),
             });
         }
-        let rows = rows.into_iter().map(|raw| row(raw, &text, settings.max_incident_size)).collect();
-        Ok(Page { rows, date })
+        Ok(Page { rows: read(&rows, &text, settings.max_incident_size), date })
     }
 
     /// The incident of the get API, which comes bare.
@@ -272,6 +271,33 @@ fn shown(error: FetchError, text: &Text, token: &Token) -> FetchError {
     }
 }
 
+/// Bytes of a page from which on its rows are read by several threads.
+const SHARED_FROM: usize = 256 * 1024;
+/// Threads at most: the rest of the process wants to go on.
+const THREADS_MAX: usize = 4;
+
+/// The rows of a page in their order. Hashes and lists of a large page take longer than everything else about it.
+fn read(raws: &[&RawValue], text: &Text, incident_size_max: u64) -> Vec<Row> {
+    let each = |raws: &[&RawValue]| raws.iter().map(|raw| row(raw, text, incident_size_max)).collect::<Vec<_>>();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    if text.json().len() < SHARED_FROM || threads == 1 {
+        return each(raws);
+    }
+    std::thread::scope(|scope| {
+        let mut shares = raws.chunks(raws.len().div_ceil(threads).max(1));
+        let own = shares.next();
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || each(share))).collect();
+        let mut rows = own.map(each).unwrap_or_default();
+        for other in others {
+            match other.join() {
+                Ok(share) => rows.extend(share),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        rows
+    })
+}
+
 /// A row of a page, or its stub.
 fn row(raw: &RawValue, text: &Text, incident_size_max: u64) -> Row {
     let size = raw.get().len() as u64;
@@ -279,7 +305,7 @@ fn row(raw: &RawValue, text: &Text, incident_size_max: u64) -> Row {
         true => Row {
             raw: stub(raw, size),
             hash: ContentHash::of(raw.get()),
-            alerts: Vec::new(),
+            lists: None,
             head: Head::read(raw.get()),
             repaired: false,
             truncated: true,

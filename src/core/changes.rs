@@ -61,9 +61,8 @@ pub fn changes(from: &Fields, to: &Fields) -> Vec<Change> {
     changes
 }
 
-/// Names of entities in one change at most, and bytes of each.
+/// Names of entities in one change at most.
 const ENTITY_NAMES_MAX: usize = 50;
-const ENTITY_NAME_MAX: usize = 200;
 
 /// The lists that differ, in a fixed order. What was too much to be remembered one by one is compared by its number.
 pub fn lists(from: &Digest, to: &Lists) -> Vec<Change> {
@@ -121,16 +120,11 @@ fn entities(from: &Digest, to: &Lists) -> Option<Change> {
     let is_new = |mark: u32| mark <= known_to && from.entities.binary_search(&mark).is_err();
     let new: Vec<&str> =
         to.entities.iter().filter(|entity| is_new(entity.mark)).map(|entity| entity.name.as_str()).collect();
-    let mut added: Vec<String> = new.iter().take(ENTITY_NAMES_MAX).map(|name| beginning(name).to_owned()).collect();
+    let mut added: Vec<String> = new.iter().take(ENTITY_NAMES_MAX).map(|name| (*name).to_owned()).collect();
     if added.len() < new.len() {
         added.push(format!("and {} more", new.len() - added.len()));
     }
     listed("entities", added, Vec::new(), Vec::new())
-}
-
-fn beginning(name: &str) -> &str {
-    let end = (0..=ENTITY_NAME_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
-    &name[..end.unwrap_or_default()]
 }
 
 fn listed(field: &str, added: Vec<String>, removed: Vec<String>, changed: Vec<String>) -> Option<Change> {

@@ -139,7 +139,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
             hashes: vec![row.hash],
             odd_hashes,
             fields: header.fields.clone(),
-            digest: lists(row).map(|lists| lists.digest()),
+            digest: row.lists.as_ref().map(Lists::digest),
             written: now,
         };
         return news(row, mark, kind, Vec::new(), first_seen, Some(header.last_update));
@@ -166,17 +166,11 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     next.written = now;
     let kind = changes::kind(&mark.fields, &header.fields);
     let mut changes = changes::changes(&mark.fields, &header.fields);
-    let lists = lists(row);
-    if let (Some(digest), Some(lists)) = (&mark.digest, &lists) {
+    if let (Some(digest), Some(lists)) = (&mark.digest, &row.lists) {
         changes.extend(changes::lists(digest, lists));
     }
-    next.digest = lists.map(|lists| lists.digest());
+    next.digest = row.lists.as_ref().map(Lists::digest);
     news(row, next, kind, changes, false, (!same_time).then_some(header.last_update))
-}
-
-/// The lists of a row; a stub has none that could be compared.
-fn lists(row: &Row) -> Option<Lists> {
-    (!row.truncated).then(|| Lists::of(row.raw.get(), &row.alerts))
 }
 
 fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option<String>, now: Moment) -> Verdict {

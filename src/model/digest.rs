@@ -18,6 +18,8 @@ pub const ENTITIES_MAX: usize = 128;
 pub const TAGS_MAX: usize = 8;
 /// Bytes of a name, a tag or an id; a longer name or tag is cut, a longer id is remembered by its hash.
 pub const TEXT_MAX: usize = 64;
+/// Bytes of an entity's name; it is remembered by the hash of all of it.
+pub const ENTITY_NAME_MAX: usize = 200;
 
 /// What is remembered of one revision: a few hundred bytes of JSON for most incidents, at most a few KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ impl Lists {
             lists.alerts.push(Marked { name, mark });
             lists.entities.extend(alert.entities().map(|entity| {
                 let name = entity.name();
-                Marked { mark: hash_of(&[&name]), name }
+                Marked { mark: hash_of(&[&name]), name: beginning(&name, ENTITY_NAME_MAX).to_owned() }
             }));
         }
         lists.entities.sort_by_key(|entity| entity.mark);
@@ -153,9 +155,13 @@ fn id(name: &str) -> String {
     if plain { name.to_owned() } else { format!("#{:08x}", hash_of(&[name])) }
 }
 
-/// The beginning of a text, whole characters of it.
 fn cut(text: &str) -> &str {
-    let end = (0..=TEXT_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    beginning(text, TEXT_MAX)
+}
+
+/// The first bytes of a text, whole characters of it.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::hash::{AlertHash, ContentHash};
+use crate::model::digest::Lists;
+use crate::model::hash::ContentHash;
 use crate::model::members::Members;
 use crate::model::names::IncidentId;
 use crate::model::page::excerpt;
@@ -18,8 +19,9 @@ pub struct Row {
     pub raw: Box<RawValue>,
     /// The canonical hash of the content.
     pub hash: ContentHash,
-    /// The hashes of its alerts, in the order in which they stand.
-    pub alerts: Vec<AlertHash>,
+    /// What changes are told from beside the header's fields; none of a stub. It takes as long to read as the hash does, so it is
+    /// read where pages are, beside the one writer.
+    pub lists: Option<Lists>,
     /// What decisions need, or why it could not be read.
     pub head: Head,
     /// Invalid UTF-8 in the body was replaced by U+FFFD.
@@ -116,7 +118,8 @@ impl Row {
     /// A row of an incident's own text.
     pub fn new(raw: Box<RawValue>) -> Self {
         let (hash, alerts) = ContentHash::with_alerts(raw.get());
-        Self { hash, alerts, head: Head::read(raw.get()), raw, repaired: false, truncated: false }
+        let lists = Some(Lists::of(raw.get(), &alerts));
+        Self { hash, lists, head: Head::read(raw.get()), raw, repaired: false, truncated: false }
     }
 
     /// The time of the last update, where it is usable.

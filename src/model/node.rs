@@ -28,7 +28,7 @@ pub enum Node<'a> {
     Text(Cow<'a, str>),
     /// An array.
     List(Vec<Node<'a>>),
-    /// The members of an object as they came; of two with one name the last one counts.
+    /// The members of an object as they came, without those that are null; of two with one name the last one counts.
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
 }
 
@@ -144,7 +144,10 @@ impl<'de> Visitor<'de> for Tree {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node<'de>, A::Error> {
         let mut members = Vec::new();
         while let Some((Name(name), value)) = entries.next_entry()? {
-            members.push((name, value));
+            // What is null is absent, and in one of the two shapes most of an entity is null.
+            if !matches!(value, Node::Null) {
+                members.push((name, value));
+            }
         }
         Ok(Node::Object(members))
     }
@@ -202,7 +205,8 @@ fn members(json: &str, depth: u32) -> Vec<(Cow<'_, str>, Node<'_>)> {
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let Members(members) = deserializer.deserialize_map(Reader).unwrap_or(Members(Vec::new()));
-    members.into_iter().map(|(name, value)| (name, piecewise(value.get(), depth - 1))).collect()
+    let members = members.into_iter().map(|(name, value)| (name, piecewise(value.get(), depth - 1)));
+    members.filter(|(_, value)| !value.is_null()).collect()
 }
 
 /// The text of a JSON string, with U+FFFD for what is no character.
