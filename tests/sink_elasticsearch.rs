@@ -475,6 +475,13 @@ async fn a_batch_that_is_refused_as_a_whole_costs_only_its_guilty_event() {
     let refused = courier(&mut *sink, &several(1..=8, 20), 4).await;
     assert_eq!(refused.iter().map(|refusal| refusal.seq.0).collect::<Vec<_>>(), [1]);
     assert_eq!(cluster.documents().len(), 7);
+    // Behind a request that was taken nobody is blamed: the next call may have other events.
+    let mut sink = self::sink(cluster.origin(), "batch_events = 2");
+    let taken = json!({ "create": { "status": 201 } });
+    cluster.answer(200, &[], &json!({ "errors": false, "items": [taken, taken] }).to_string());
+    cluster.answer(400, &[], &error_body(400, "parse_exception", "malformed"));
+    assert_eq!(sink.deliver(&several(11..=14, 20)).await, Ok(Some(Seq(12))));
+    assert_eq!(sink.deliver(&several(13..=13, 20)).await, Ok(Some(Seq(13))));
 }
 
 #[tokio::test]
