@@ -227,7 +227,7 @@ fn the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 7] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url"];
+const REQUIRED: [&str; 8] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -284,6 +284,8 @@ fn the_full_example_has_every_key() {
         "sinks.siem.tls",
         "sinks.hook",
         "sinks.hook.tls",
+        "sinks.search",
+        "sinks.search.tls",
         "sinks.console",
         "shutdown",
         "admin",
@@ -301,7 +303,8 @@ fn the_full_example_has_every_key() {
             let shown_elsewhere = OF_EVERY_SINK.contains(&known.as_str())
                 && name.starts_with("sinks.")
                 && full["sinks"].as_table().is_some_and(|sinks| sinks.values().any(|sink| sink.get(&known).is_some()));
-            let shown = table.contains_key(&known) || shown_elsewhere;
+            let shown_in_words = INSTEAD.contains(&known.as_str()) && text.contains(&format!("or: {known} = "));
+            let shown = table.contains_key(&known) || shown_elsewhere || shown_in_words;
             assert!(shown, "full.toml does not have `{known}` in [{name}]");
         }
     }
@@ -309,6 +312,9 @@ fn the_full_example_has_every_key() {
 
 /// Keys that every sink has.
 const OF_EVERY_SINK: [&str; 7] = ["tenants", "split", "filter", "max_event_size", "leef", "ecs", "ocsf"];
+
+/// Keys that stand instead of another one, so that no example can have both.
+const INSTEAD: [&str; 1] = ["cloud_id"];
 
 /// `# key = value` with a value behind a comment sign.
 fn uncomment(line: &str) -> Option<&str> {
