@@ -1,7 +1,7 @@
 //! Events by HTTP POST, one each or a batch. An event counts when its request was answered with 2xx. It follows no redirect
 //! and repeats nothing.
 
-mod answer;
+pub(in crate::sink) mod answer;
 mod credential;
 
 use std::collections::BTreeMap;
@@ -444,7 +444,7 @@ impl Batch {
 }
 
 /// The fastest level: JSON shrinks tenfold with it, and a slower one would be the slowest part of the way.
-fn compress(body: &[u8]) -> Vec<u8> {
+pub(in crate::sink) fn compress(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing into memory does not fail")
 }

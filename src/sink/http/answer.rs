@@ -18,20 +18,20 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// An answer, as far as it matters.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(in crate::sink) struct Answer {
     /// Scheme, host and port: a path may hold what is nobody's business.
-    pub(super) place: String,
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
+    pub(in crate::sink) place: String,
+    pub(in crate::sink) status: StatusCode,
+    pub(in crate::sink) retry_after: Option<Duration>,
     /// The host a redirect leads to.
-    pub(super) elsewhere: Option<String>,
+    pub(in crate::sink) elsewhere: Option<String>,
     /// The beginning of the body, for people, without secrets.
-    pub(super) words: String,
+    pub(in crate::sink) words: String,
 }
 
 impl Answer {
     /// Reads the answer up to [`BODY_SIZE_MAX`]. A body that breaks off changes nothing: the status has been said.
-    pub(super) async fn read(place: String, mut response: Response, hide: impl Fn(String) -> String) -> Self {
+    pub(in crate::sink) async fn read(place: String, mut response: Response, hide: impl Fn(String) -> String) -> Self {
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk[..chunk.len().min(BODY_SIZE_MAX - body.len())]);
@@ -54,7 +54,7 @@ impl Answer {
     ///
     /// # Errors
     /// Everything but 2xx. What is about the content refuses a single event, or the batch it may be in.
-    pub(super) fn verdict(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {
+    pub(in crate::sink) fn verdict(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {
         let pause = |remedy: &str| Err(DeliverError::Pause { why: format!("{}; {remedy}", self.said()) });
         match self.status.as_u16() {
             200..=299 => Ok(()),
@@ -77,14 +77,14 @@ impl Answer {
         }
     }
 
-    fn refusal(&self, batch: &[Outgoing]) -> DeliverError {
+    pub(in crate::sink) fn refusal(&self, batch: &[Outgoing]) -> DeliverError {
         match only_event(batch) {
             Some(seq) => DeliverError::Refused(vec![Refusal { seq, why: self.said() }]),
             None => DeliverError::RefusedBatch { why: self.said() },
         }
     }
 
-    fn said(&self) -> String {
+    pub(in crate::sink) fn said(&self) -> String {
         let Self { place, status, words, .. } = self;
         match words.is_empty() {
             true => format!("{place} answered {status}"),
