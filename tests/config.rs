@@ -227,7 +227,8 @@ fn the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 7] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url"];
+const REQUIRED: [&str; 10] =
+    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "endpoint", "dcr", "stream"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -285,6 +286,8 @@ fn the_full_example_has_every_key() {
         "sinks.hook",
         "sinks.hook.tls",
         "sinks.console",
+        "sinks.sentinel",
+        "sinks.sentinel.tls",
         "shutdown",
         "admin",
         "log",

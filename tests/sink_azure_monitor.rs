@@ -146,7 +146,7 @@ async fn the_largest_record_that_is_prepared_fits_whatever_is_in_it() {
     let limit = config.settings().record_limit();
     let mut sink = azure.sink("");
     // Each character of the second is two in the row; the third is far too large.
-    for incident in ["x".repeat(470_000), "\"a\",".repeat(110_000), "\"a\",".repeat(1_000_000)] {
+    for incident in ["x".repeat(470_000), "\"a\",".repeat(110_000), "\"a\",".repeat(300_000)] {
         let incident = match incident.starts_with('"') {
             true => format!("{{\"incidentId\":7,\"alerts\":[{}1]}}", incident),
             false => format!("{{\"incidentId\":7,\"pad\":\"{incident}\"}}"),
