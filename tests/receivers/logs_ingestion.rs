@@ -142,7 +142,7 @@ async fn take(
     }
     let text = match unpacked(&headers, &body) {
         Ok(text) => text,
-        Err(answer) => return answer,
+        Err((status, code, message)) => return error(status, code, &message),
     };
     // The real one answers 204 to an object and keeps nothing of it.
     let Ok(rows) = serde_json::from_str::<Vec<Map<String, Value>>>(&text) else {
@@ -172,21 +172,22 @@ fn is_for_us(token: &str) -> bool {
     claims.is_some_and(|claims| claims["aud"] == AUDIENCE)
 }
 
-fn unpacked(headers: &HeaderMap, body: &[u8]) -> Result<String, Response> {
+/// The body as text; otherwise status, code and message of the answer.
+fn unpacked(headers: &HeaderMap, body: &[u8]) -> Result<String, (u16, &'static str, String)> {
     if header(headers, "content-type") != Some("application/json") {
-        return Err(error(415, "UnsupportedMediaType", "The body is no application/json."));
+        return Err((415, "UnsupportedMediaType", "The body is no application/json.".into()));
     }
     let mut text = String::new();
     let read = match header(headers, "content-encoding") {
         Some("gzip") => GzDecoder::new(body).read_to_string(&mut text),
-        Some(_) => return Err(error(415, "UnsupportedMediaType", "The encoding is unknown.")),
+        Some(_) => return Err((415, "UnsupportedMediaType", "The encoding is unknown.".into())),
         None => (&body[..]).read_to_string(&mut text),
     };
     if CALL_SIZE_MAX < body.len().max(text.len()) {
         let message = format!("Maximum allowed content length: 1048576 bytes (1 MB). Provided: {} bytes.", text.len());
-        return Err(error(413, "ContentLengthLimitExceeded", &message));
+        return Err((413, "ContentLengthLimitExceeded", message));
     }
-    read.map(|_| text).map_err(|_| error(400, "InvalidContentEncoding", "The body is not what it says."))
+    read.map(|_| text).map_err(|_| (400, "InvalidContentEncoding", "The body is not what it says.".into()))
 }
 
 /// What of a row comes into a table: declared columns of the declared types, no longer than a value may be.
