@@ -218,16 +218,56 @@ fn read(text: &str) -> Config {
     }
 }
 
+/// The files in `config/`, in order.
+fn examples() -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let entries = std::fs::read_dir(directory).expect("a directory of ours");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn the_examples_load() {
-    for (name, warnings) in [("minimal.toml", 0), ("full.toml", 0), ("container.toml", 1)] {
-        let loaded = parse(&[example(name).0], std::iter::empty()).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(loaded.warnings.len(), warnings, "{name}: {:?}", loaded.warnings);
+    let names = examples();
+    let siems = ["arcsight", "elastic", "graylog", "qradar", "sentinel", "splunk", "wazuh"];
+    for name in ["minimal", "full", "container"].into_iter().chain(siems) {
+        assert!(names.contains(&format!("{name}.toml")), "there is no config/{name}.toml");
     }
+    let mut complaints = Vec::new();
+    for name in names {
+        // The one inside a container listens to everybody, two send newlines over TLS, and each says why.
+        let expected = usize::from(["container.toml", "qradar.toml", "arcsight.toml"].contains(&name.as_str()));
+        match parse(&[example(&name).0], std::iter::empty()) {
+            Ok(loaded) if loaded.warnings.len() == expected => {}
+            Ok(loaded) => complaints.push(format!("{name}: {:?}", loaded.warnings)),
+            Err(problems) => complaints.push(format!("{name}: {problems}")),
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// A sink that is only commented on in an example has to work too when somebody takes the comment away.
+#[test]
+fn the_other_ways_in_the_examples_load() {
+    let mut found = 0;
+    for name in examples() {
+        let (_, text) = example(&name);
+        let Some(start) = text.lines().position(|line| line.starts_with("# [sinks.")) else { continue };
+        let (before, other): (Vec<_>, Vec<_>) = text.lines().enumerate().partition(|(at, _)| *at < start);
+        let other = other.iter().map(|(_, line)| line.strip_prefix("# ").unwrap_or(line));
+        let lines: Vec<&str> = before.iter().map(|(_, line)| *line).chain(other).collect();
+        let config = read(&lines.join("\n"));
+        assert_eq!(config.sinks.len(), 2, "{name}");
+        found += 1;
+    }
+    assert_eq!(found, 3, "sentinel, graylog and wazuh have another way");
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 8] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index"];
+const REQUIRED: [&str; 11] =
+    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index", "endpoint", "dcr", "stream"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -287,6 +327,8 @@ fn the_full_example_has_every_key() {
         "sinks.search",
         "sinks.search.tls",
         "sinks.console",
+        "sinks.sentinel",
+        "sinks.sentinel.tls",
         "shutdown",
         "admin",
         "log",

@@ -238,6 +238,13 @@ fn the_documents_promise_what_the_program_promises() {
         ("http", "url = \"https://siem.example.net/ingest\""),
         ("elasticsearch", "url = \"https://elastic.example.net\"\nindex = \"defender\""),
         ("elasticsearch", "url = \"https://elastic.example.net\"\nindex = \"defender\"\nmode = \"current\""),
+        (
+            "azure_monitor",
+            "endpoint = \"https://x.ingest.monitor.azure.com\"\ndcr = \"dcr-00112233445566778899aabbccddeeff\"\n\
+             stream = \"Custom-XdrIncidents\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"\n\
+             client_id = \"66666666-7777-8888-9999-000000000000\"\n\
+             credential = { kind = \"client_secret\", env = \"SECRET\" }",
+        ),
     ];
     let shown: BTreeSet<_> = sinks.iter().map(|(kind, _)| *kind).collect();
     let known: BTreeSet<_> = sink::Config::KINDS.iter().copied().collect();

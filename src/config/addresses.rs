@@ -46,7 +46,7 @@ pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
 pub(crate) fn of_sink(key: &Key, kind: &Kind, report: &mut Report) {
     let names = kind.settings().names();
     for (name, url) in &names.urls {
-        sink_url(&key.child(*name), url, !names.secrets.is_empty(), report);
+        sink_url(&key.child(name), url, !names.secrets.is_empty(), report);
     }
     let is_open = |(_, url): &(&str, &Url)| url.scheme() == "http";
     if names.urls.iter().any(is_open) && names.tls.is_some_and(|tls| *tls != tls::Config::default()) {

@@ -294,15 +294,27 @@ fn sink_kind<T: for<'de> Deserialize<'de>>(
                 "{NO_SECRETS}: auth = {{ kind = \"bearer\", token = {{ file = \"/run/secrets/NAME\" }} }}"
             ));
         }
+        if kind == KindName::AzureMonitor && looks_secret(name) {
+            return Some(format!("{NO_SECRETS}: {CREDENTIAL}"));
+        }
         let other = KindName::ALL.into_iter().find(|other| other.keys().contains(&name))?;
         Some(format!("it is a key of a sink of kind \"{}\", this one is \"{}\"", other.as_str(), kind.as_str()))
     };
     let missing = |name: &str| match name {
         "path" => Some("such as path = \"/var/log/xdrelay/incidents.ndjson\"".into()),
         "address" => Some("such as address = \"tls://siem.example.net:6514\"".into()),
+        "kind" if kind == KindName::AzureMonitor => Some("kind = \"client_secret\"".into()),
         "kind" => Some("one of bearer, basic, header".into()),
         "url" => Some("such as url = \"https://siem.example.net/ingest\"".into()),
         "brokers" => Some("such as brokers = [\"kafka1.example.net:9093\"]".into()),
+        "endpoint" => Some("such as endpoint = \"https://NAME.westeurope-1.ingest.monitor.azure.com\"".into()),
+        "dcr" => {
+            Some("the immutable id of the data collection rule: dcr = \"dcr-00112233445566778899aabbccddeeff\"".into())
+        }
+        "stream" => Some("such as stream = \"Custom-XdrIncidents\", as the rule declares it".into()),
+        "tenant_id" => Some("the Directory (tenant) ID of the app registration".into()),
+        "client_id" => Some("the Application (client) ID of the app registration".into()),
+        "credential" => Some(format!("such as {CREDENTIAL}")),
         "topic" => Some("such as topic = \"defender-incidents\"".into()),
         _ => None,
     };

@@ -108,7 +108,7 @@ fn short(text: &str) -> String {
 }
 
 /// Lists of what changed as numbers.
-fn counted(changes: &[Change]) -> Vec<Change> {
+pub(crate) fn counted(changes: &[Change]) -> Vec<Change> {
     let counted = changes.iter().map(|change| match &change.difference {
         Difference::Value { .. } => change.clone(),
         Difference::List { .. } => {
