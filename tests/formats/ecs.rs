@@ -242,20 +242,21 @@ fn below_the_prefix_of_elastics_integration_its_names_have_its_types() {
 #[test]
 fn a_part_about_an_alert_goes_by_the_alert_and_names_its_incident() {
     let part = &parts("defender_padded", Split::Alerts)[1];
-    let check = |style: &Style, id: &str, message: &str, prefix: &str| {
+    let check = |style: &Style, [id, message, category]: [&str; 3], severity: u8, prefix: &str| {
         let document = document(style, part);
         assert_eq!((at(&document, "event.id"), at(&document, "message")), (&json!(id), &json!(message)));
-        assert_eq!(at(&document, "event.severity"), 3);
-        assert_eq!(at(&document, "event.category"), &json!(["malware"]));
+        assert_eq!(at(&document, "event.severity"), severity);
+        assert_eq!(at(&document, "event.category"), &json!([category]));
         assert_eq!(at(&document, "host.name"), "srv-02.corp.example.net");
         assert_eq!(at(&document, "file.path"), "C:\\Windows\\Temp\\svc.exe");
         assert!(document.get("user").is_none() && document.get("process").is_none(), "the alert has none");
         assert_eq!(at(&document, &format!("{prefix}.id")), "924565");
         assert_eq!(at(&document, &format!("{prefix}.part.alert")), "da638000000000000002_-1");
     };
+    let of_alert = ["da638000000000000002_-1", "Suspicious service registration", "malware"];
+    check(&ours(), of_alert, 3, "microsoft.defender.incident");
     let title = "Multi-stage incident involving Execution & Lateral movement on multiple endpoints";
-    check(&ours(), "da638000000000000002_-1", "Suspicious service registration", "microsoft.defender.incident");
-    check(&elastics(), "924565", title, "m365_defender.incident");
+    check(&elastics(), ["924565", title, "intrusion_detection"], 4, "m365_defender.incident");
 }
 
 #[test]

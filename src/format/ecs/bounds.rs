@@ -11,7 +11,8 @@ use crate::model::timestamp::Timestamp;
 /// UTF-16 units of a keyword. Elastic's mappings leave longer ones out of the index (`ignore_above`), so a longer one is cut and
 /// its beginning is found.
 const KEYWORD_MAX: usize = 1024;
-/// UTF-16 units of what people read. As a keyword it is kept and shown, and not searched for beyond 1024.
+/// UTF-16 units of what people read: it fits the 32766 bytes at which Lucene refuses a whole document for one term, whatever the
+/// mapping says.
 const TEXT_MAX: usize = 8192;
 /// UTF-16 units of a URL: `ignore_above` of `event.url`. A longer one is left out, because cut it leads elsewhere.
 const URL_MAX: usize = 2083;

@@ -132,9 +132,9 @@ impl<'a> Record<'a> {
 
 impl<'a> Fieldset<'a> {
     fn of(reading: Reading<'a>, alerts: &[Alert<'a>], original: Option<&'a RawValue>) -> Self {
-        let Reading { event, content, alert, fields } = reading;
-        let determination = alert.and_then(Alert::determination).or(content.determination());
-        let (category, r#type) = category(determination);
+        let Reading { event, content, fields, .. } = reading;
+        let alert = about(reading);
+        let (category, r#type) = category(alert.and_then(Alert::determination), content.determination());
         let service = only(alerts.iter().filter_map(|alert| alert.service_source()));
         let start = alerts.iter().filter_map(|alert| alert.first_activity()).min().or(content.created());
         let end = alerts.iter().filter_map(|alert| alert.last_activity()).max();
@@ -147,13 +147,13 @@ impl<'a> Fieldset<'a> {
             dataset: fields.dataset(),
             id: id(reading),
             provider: service.map_or(Cow::Borrowed(CORRELATION), |service| fields.word(service)),
-            severity: severity(alert.and_then(Alert::severity).or(content.severity())),
+            severity: severity(alert.and_then(Alert::severity), content.severity()),
             sequence: long(event.sequence),
             created: Date(event.observed_at),
             start: start.map(Date),
             // An end before the start is a mistake of somebody's, and the start is the one that is always there.
             end: end.filter(|end| start.is_none_or(|start| start <= *end)).map(Date),
-            url: about(reading).and_then(Alert::url).or(content.url()).and_then(url),
+            url: alert.and_then(Alert::url).or(content.url()).and_then(url),
             original: original.map(RawValue::get),
         }
     }
@@ -186,14 +186,17 @@ fn message<'a>(reading: Reading<'a>) -> Cow<'a, str> {
     title.map_or_else(|| without(reading.event), text)
 }
 
-fn category(determination: Option<&str>) -> (&'static str, &'static str) {
+/// Of the alert's determination or else the incident's, whichever has one.
+fn category(of_alert: Option<&str>, of_incident: Option<&str>) -> (&'static str, &'static str) {
     let known = |name: &str| CATEGORIES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
-    determination.and_then(known).map_or(CATEGORY_ELSE, |(_, category, kind)| (*category, *kind))
+    let found = [of_alert, of_incident].into_iter().flatten().find_map(known);
+    found.map_or(CATEGORY_ELSE, |(_, category, kind)| (*category, *kind))
 }
 
-fn severity(name: Option<&str>) -> Option<u8> {
-    let name = name?;
-    SEVERITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, number)| *number)
+/// Of the alert's word or else the incident's, whichever is one.
+fn severity(of_alert: Option<&str>, of_incident: Option<&str>) -> Option<u8> {
+    let known = |name: &str| SEVERITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    [of_alert, of_incident].into_iter().flatten().find_map(known).map(|(_, number)| *number)
 }
 
 /// Graph says it; in the other dialect it is in the link: `…?tid=11111111-2222-3333-4444-555555555555`.
@@ -219,22 +222,29 @@ mod tests {
 
     #[test]
     fn every_severity_has_its_number_and_no_other_word_has_one() {
+        let check = |of_alert, of_incident, expected| {
+            assert_eq!(severity(of_alert, of_incident), expected, "{of_alert:?} {of_incident:?}");
+        };
         for (name, number) in [("Informational", 1), ("low", 2), ("Medium", 3), ("HIGH", 4)] {
-            assert_eq!(severity(Some(name)), Some(number), "{name}");
+            check(None, Some(name), Some(number));
+            check(Some(name), Some("low"), Some(number));
+            check(Some("unspecified"), Some(name), Some(number));
         }
         for name in [None, Some(""), Some("unknown"), Some("High|10")] {
-            assert_eq!(severity(name), None, "{name:?}");
+            check(None, name, None);
         }
     }
 
     #[test]
     fn a_determination_without_a_category_of_its_own_is_a_detection() {
-        let check = |name, expected| assert_eq!(category(name), expected, "{name:?}");
-        check(Some("Malware"), ("malware", "info"));
-        check(Some("phishing"), ("email", "info"));
-        check(Some("Apt"), ("threat", "indicator"));
+        let check = |of_alert, of_incident, expected| {
+            assert_eq!(category(of_alert, of_incident), expected, "{of_alert:?} {of_incident:?}");
+        };
+        check(None, Some("Malware"), ("malware", "info"));
+        check(Some("phishing"), Some("Malware"), ("email", "info"));
+        check(Some("NotAvailable"), Some("Apt"), ("threat", "indicator"));
         for name in [None, Some("NotAvailable"), Some("MultiStagedAttack"), Some("")] {
-            check(name, ("intrusion_detection", "info"));
+            check(None, name, ("intrusion_detection", "info"));
         }
     }
 
