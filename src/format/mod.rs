@@ -3,10 +3,12 @@
 pub mod cef;
 pub mod ecs;
 pub mod fit;
+mod gist;
 pub mod json;
 pub mod leef;
 pub mod ocsf;
 mod parts;
+mod plain;
 pub mod split;
 pub mod syslog;
 
