@@ -3,9 +3,11 @@
 pub mod cef;
 pub mod ecs;
 pub mod fit;
+mod gist;
 pub mod json;
 pub mod leef;
 pub mod ocsf;
+mod plain;
 pub mod split;
 pub mod syslog;
 

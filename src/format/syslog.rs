@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
+use crate::format::plain::is_treacherous;
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
 
@@ -151,7 +152,9 @@ impl<'a> Header<'a> {
 /// not pure ASCII is MSG-ANY, which says nothing of its encoding. Escaping it to ASCII would not do: the incident inside
 /// stays byte for byte.
 pub fn message(header: &Header<'_>, body: &[u8]) -> Vec<u8> {
-    let mut bytes = header.to_string().into_bytes();
+    // QRadar reads `yyyy-MM-ddTHH:mm:ss.SSSZ` before LEEF, and no other number of digits (IBM, "LEEF event components").
+    let head = if body.starts_with(b"LEEF:") { format!("{header:.3}") } else { header.to_string() };
+    let mut bytes = head.into_bytes();
     bytes.push(b' ');
     if header.origin.bom {
         bytes.extend_from_slice("\u{feff}".as_bytes());
@@ -191,11 +194,12 @@ pub fn is_name(text: &str, length_max: usize) -> bool {
     !text.is_empty() && text.len() <= length_max && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The header without the space before MSG.
+/// The header without the space before MSG. The precision is that of TIMESTAMP: six fraction digits unless it says less.
 impl fmt::Display for Header<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pri = self.origin.facility.0 * 8 + self.severity as u8;
-        write!(f, "<{pri}>1 {} ", self.timestamp.to_micros_text())?;
+        let (time, digits) = (self.timestamp.to_micros_text(), f.precision().unwrap_or(6).clamp(1, 6));
+        write!(f, "<{pri}>1 {}Z ", &time[..time.len() - "Z".len() - (6 - digits)])?;
         write_name(f, &self.origin.hostname, HOSTNAME_LENGTH_MAX)?;
         write_name(f, &self.origin.app_name, APP_NAME_LENGTH_MAX)?;
         write_name(f, &self.origin.procid, PROCID_LENGTH_MAX)?;
@@ -234,13 +238,6 @@ fn write_value(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         }
     }
     Ok(())
-}
-
-/// Characters that end a line or a text somewhere on the way (section 8.2 warns of NUL and of control characters), and
-/// those that make a reader see another order than what is written.
-fn is_treacherous(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -308,6 +305,16 @@ mod tests {
                 "\u{feff}{\"a\":1}"
             ),
         );
+    }
+
+    #[test]
+    fn leef_has_the_milliseconds_that_its_reader_knows() {
+        let check = |body: &[u8], expected: &str| {
+            let bytes = message(&Header::of(&event("contoso", "924565", None), &origin()), body);
+            assert!(bytes.starts_with(expected.as_bytes()), "{}", String::from_utf8_lossy(&bytes));
+        };
+        check(b"LEEF:2.0|Microsoft|Defender XDR|", "<133>1 2026-11-21T10:00:00.123Z relay.example.net xdrelay ");
+        check(b"CEF:0|Microsoft|Defender XDR|", "<133>1 2026-11-21T10:00:00.123456Z relay.example.net xdrelay ");
     }
 
     #[test]

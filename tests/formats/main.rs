@@ -6,6 +6,8 @@ mod leef;
 mod ocsf;
 #[path = "../receivers/python.rs"]
 mod python;
+mod read_by;
+mod wild;
 
 use std::path::{Path, PathBuf};
 
