@@ -1,8 +1,8 @@
 //! Events by HTTP POST, one each or a batch. An event counts when its request was answered with 2xx. It follows no redirect
 //! and repeats nothing.
 
-mod answer;
-mod credential;
+pub(in crate::sink) mod answer;
+pub(in crate::sink) mod credential;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -170,22 +170,7 @@ impl Config {
     }
 
     fn address_problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let scheme = self.url.scheme();
-        if !matches!(scheme, "https" | "http") || self.url.host().is_none() {
-            problems.push(problem("url", "is no https:// or http:// address"));
-        }
-        if !self.url.username().is_empty() || self.url.password().is_some() {
-            problems.push(problem("url", "holds a user or a password; put them under `auth`, the secret by reference"));
-        }
-        if scheme == "http" && self.tls != tls::Config::default() {
-            problems.push(problem("tls", "is of no use with an http:// address; make it https://"));
-        }
-        let proxy = self.proxy_url.as_ref().map(Url::scheme);
-        if proxy.is_some_and(|scheme| !matches!(scheme, "http" | "https" | "socks5" | "socks5h")) {
-            problems.push(problem("proxy_url", "is no http://, https://, socks5:// or socks5h:// address"));
-        }
-        problems
+        address_problems(&self.url, &self.tls, self.proxy_url.as_ref())
     }
 
     /// What works and may surprise.
@@ -253,7 +238,8 @@ impl Settings for Config {
 }
 
 impl Auth {
-    fn problems(&self) -> Vec<Problem> {
+    /// What is wrong with it, each with its key.
+    pub(in crate::sink) fn problems(&self) -> Vec<Problem> {
         let secret = |key: &str, source: &SecretSource| {
             let is_clear = source.file.is_some() != source.env.is_some();
             (!is_clear).then(|| problem(key, "needs either `file` or `env`"))
@@ -272,6 +258,26 @@ impl Auth {
             }
         }
     }
+}
+
+/// What is wrong with `url`, `tls` and `proxy_url` of a sink that speaks HTTP.
+pub(in crate::sink) fn address_problems(url: &Url, tls: &tls::Config, proxy: Option<&Url>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let scheme = url.scheme();
+    if !matches!(scheme, "https" | "http") || url.host().is_none() {
+        problems.push(problem("url", "is no https:// or http:// address"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        problems.push(problem("url", "holds a user or a password; put them under `auth`, the secret by reference"));
+    }
+    if scheme == "http" && *tls != tls::Config::default() {
+        problems.push(problem("tls", "is of no use with an http:// address; make it https://"));
+    }
+    let proxy = proxy.map(Url::scheme);
+    if proxy.is_some_and(|scheme| !matches!(scheme, "http" | "https" | "socks5" | "socks5h")) {
+        problems.push(problem("proxy_url", "is no http://, https://, socks5:// or socks5h:// address"));
+    }
+    problems
 }
 
 /// A header of the configuration.
@@ -444,7 +450,7 @@ impl Batch {
 }
 
 /// The fastest level: JSON shrinks tenfold with it, and a slower one would be the slowest part of the way.
-fn compress(body: &[u8]) -> Vec<u8> {
+pub(in crate::sink) fn compress(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing into memory does not fail")
 }

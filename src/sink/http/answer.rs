@@ -18,20 +18,29 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// An answer, as far as it matters.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(in crate::sink) struct Answer {
     /// Scheme, host and port: a path may hold what is nobody's business.
-    pub(super) place: String,
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
+    pub(in crate::sink) place: String,
+    pub(in crate::sink) status: StatusCode,
+    pub(in crate::sink) retry_after: Option<Duration>,
     /// The host a redirect leads to.
-    pub(super) elsewhere: Option<String>,
+    pub(in crate::sink) elsewhere: Option<String>,
     /// The beginning of the body, for people, without secrets.
-    pub(super) words: String,
+    pub(in crate::sink) words: String,
 }
 
 impl Answer {
     /// Reads the answer up to [`BODY_SIZE_MAX`]. A body that breaks off changes nothing: the status has been said.
-    pub(super) async fn read(place: String, mut response: Response, hide: impl Fn(String) -> String) -> Self {
+    pub(in crate::sink) async fn read(place: String, response: Response, hide: impl Fn(String) -> String) -> Self {
+        Self::read_with_body(place, response, hide).await.0
+    }
+
+    /// As [`read`](Self::read), with the body for whoever understands it. It may hold what our request held.
+    pub(in crate::sink) async fn read_with_body(
+        place: String,
+        mut response: Response,
+        hide: impl Fn(String) -> String,
+    ) -> (Self, Vec<u8>) {
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk[..chunk.len().min(BODY_SIZE_MAX - body.len())]);
@@ -41,20 +50,21 @@ impl Answer {
         }
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| response.url().join(location).ok());
-        Self {
+        let answer = Self {
             place,
             status: response.status(),
             retry_after: retry_after(response.headers(), Timestamp::now()),
             elsewhere: target.and_then(|url| url.host_str().map(str::to_owned)),
             words: excerpt(hide(String::from_utf8_lossy(&body).into_owned()).trim()),
-        }
+        };
+        (answer, body)
     }
 
     /// What it means for the events of its request.
     ///
     /// # Errors
     /// Everything but 2xx. What is about the content refuses a single event, or the batch it may be in.
-    pub(super) fn verdict(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {
+    pub(in crate::sink) fn verdict(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {
         let pause = |remedy: &str| Err(DeliverError::Pause { why: format!("{}; {remedy}", self.said()) });
         match self.status.as_u16() {
             200..=299 => Ok(()),
@@ -77,14 +87,14 @@ impl Answer {
         }
     }
 
-    fn refusal(&self, batch: &[Outgoing]) -> DeliverError {
+    pub(in crate::sink) fn refusal(&self, batch: &[Outgoing]) -> DeliverError {
         match only_event(batch) {
             Some(seq) => DeliverError::Refused(vec![Refusal { seq, why: self.said() }]),
             None => DeliverError::RefusedBatch { why: self.said() },
         }
     }
 
-    fn said(&self) -> String {
+    pub(in crate::sink) fn said(&self) -> String {
         let Self { place, status, words, .. } = self;
         match words.is_empty() {
             true => format!("{place} answered {status}"),

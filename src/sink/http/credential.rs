@@ -12,10 +12,10 @@ use crate::sink::http::Auth;
 
 /// A header with a secret in it.
 #[derive(Debug)]
-pub(super) struct Credential {
-    pub(super) name: HeaderName,
+pub(in crate::sink) struct Credential {
+    pub(in crate::sink) name: HeaderName,
     /// Marked as sensitive.
-    pub(super) value: HeaderValue,
+    pub(in crate::sink) value: HeaderValue,
     /// What must not be shown of an answer that repeats our request.
     secrets: Vec<SecretString>,
 }
@@ -25,7 +25,7 @@ impl Credential {
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub(super) fn read(auth: &Auth) -> Result<Self, String> {
+    pub(in crate::sink) fn read(auth: &Auth) -> Result<Self, String> {
         let wrong = |error: &dyn std::fmt::Display| format!("the credential of the sink cannot be used: {error}");
         let (name, prefix, secret, shown) = match auth {
             Auth::Bearer { token } => (AUTHORIZATION, "Bearer ", token, None),
@@ -42,15 +42,31 @@ impl Credential {
             }
             None => secret.clone(),
         };
+        Self::of(name, prefix, sent, secret)
+    }
+
+    /// A header that says `prefix` and then what is sent of the secret.
+    ///
+    /// # Errors
+    /// No header can carry it.
+    pub(in crate::sink) fn of(
+        name: HeaderName,
+        prefix: &str,
+        sent: SecretString,
+        secret: SecretString,
+    ) -> Result<Self, String> {
         let text = Zeroizing::new(format!("{prefix}{}", sent.expose_secret()));
-        let mut value = HeaderValue::try_from(text.as_str())
-            .map_err(|_| wrong(&"the secret holds a line end or another character that no header can carry"))?;
+        let mut value = HeaderValue::try_from(text.as_str()).map_err(|_| {
+            "the credential of the sink cannot be used: the secret holds a line end or another character that no header \
+             can carry"
+                .to_owned()
+        })?;
         value.set_sensitive(true);
         Ok(Self { name, value, secrets: vec![secret, sent] })
     }
 
     /// The text without the secret.
-    pub(super) fn hide(&self, text: &str) -> String {
+    pub(in crate::sink) fn hide(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "***"))
     }
 }
