@@ -36,8 +36,8 @@ const BATCH_EVENTS_MAX: u32 = 10_000;
 const BATCH_SIZE_MAX: Size = Size::mebibytes(64);
 /// `timeout` at most.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
-/// Bounds of `ack_timeout`. The documentation of Splunk calls five minutes reasonable.
-const ACK_TIMEOUT: (Span, Span) = (Span::seconds(1), Span::seconds(3600));
+/// Bounds of `ack_timeout`: long enough to ask a few times. The documentation of Splunk calls five minutes reasonable.
+const ACK_TIMEOUT: (Span, Span) = (Span::seconds(3), Span::seconds(3600));
 /// Bytes of `host`, `source` and `sourcetype` at most.
 const LABEL_LENGTH_MAX: usize = 1024;
 

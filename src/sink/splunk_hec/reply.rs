@@ -11,6 +11,9 @@ use crate::sink::Outgoing;
 use crate::sink::http::answer::Answer;
 use crate::sink::splunk_hec::ack::{AckId, Acks};
 
+/// From here on a code is the HTTP status once more, which Splunk's other endpoints write into their bodies.
+const HTTP_CODES: u16 = 100;
+
 /// An answer, and what HEC said in it.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -121,7 +124,7 @@ impl Reply {
 
     /// What is asked for where only the HTTP status tells: something in between answered, or a later release.
     fn by_status(&self, batch: &[Outgoing]) -> Result<Option<AckId>, DeliverError> {
-        let has_code = self.said.code.is_some();
+        let has_code = self.said.code.is_some_and(|code| code < HTTP_CODES);
         match self.answer.status {
             status if status.is_success() && (self.is_foreign || has_code) => {
                 Err(self.pause("that is no answer of HTTP Event Collector to events; correct the url"))
