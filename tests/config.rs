@@ -227,7 +227,7 @@ fn the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 7] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url"];
+const REQUIRED: [&str; 8] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "token"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -284,6 +284,8 @@ fn the_full_example_has_every_key() {
         "sinks.siem.tls",
         "sinks.hook",
         "sinks.hook.tls",
+        "sinks.splunk",
+        "sinks.splunk.tls",
         "sinks.console",
         "shutdown",
         "admin",

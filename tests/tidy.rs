@@ -236,6 +236,8 @@ fn the_documents_promise_what_the_program_promises() {
         ("syslog", "address = \"udp://siem.example.net\""),
         ("syslog", "address = \"unix:///dev/log\""),
         ("http", "url = \"https://siem.example.net/ingest\""),
+        ("splunk_hec", "url = \"https://splunk.example.net:8088\"\ntoken = { env = \"TOKEN\" }"),
+        ("splunk_hec", "url = \"https://splunk.example.net:8088\"\ntoken = { env = \"TOKEN\" }\nack = true"),
     ];
     let shown: BTreeSet<_> = sinks.iter().map(|(kind, _)| *kind).collect();
     let known: BTreeSet<_> = sink::Config::KINDS.iter().copied().collect();
