@@ -266,8 +266,8 @@ fn the_other_ways_in_the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 11] =
-    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index", "endpoint", "dcr", "stream"];
+const REQUIRED: [&str; 12] =
+    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index", "endpoint", "dcr", "stream", "token"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -326,6 +326,8 @@ fn the_full_example_has_every_key() {
         "sinks.hook.tls",
         "sinks.search",
         "sinks.search.tls",
+        "sinks.splunk",
+        "sinks.splunk.tls",
         "sinks.console",
         "sinks.sentinel",
         "sinks.sentinel.tls",

@@ -245,6 +245,8 @@ fn the_documents_promise_what_the_program_promises() {
              client_id = \"66666666-7777-8888-9999-000000000000\"\n\
              credential = { kind = \"client_secret\", env = \"SECRET\" }",
         ),
+        ("splunk_hec", "url = \"https://splunk.example.net:8088\"\ntoken = { env = \"TOKEN\" }"),
+        ("splunk_hec", "url = \"https://splunk.example.net:8088\"\ntoken = { env = \"TOKEN\" }\nack = true"),
     ];
     let shown: BTreeSet<_> = sinks.iter().map(|(kind, _)| *kind).collect();
     let known: BTreeSet<_> = sink::Config::KINDS.iter().copied().collect();
