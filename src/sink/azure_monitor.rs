@@ -22,6 +22,7 @@ use crate::sink::azure_monitor::row::{RECORD_SIZE_MAX, row};
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::compress;
+use crate::sink::partly::{Partly, reached};
 use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::http::{Options, blotted, causes, client, is_loopback};
 use crate::transport::tls;
@@ -236,6 +237,7 @@ pub struct AzureMonitor {
     tokens: Tokens,
     /// Compression, beside the runtime.
     desk: Blocking<()>,
+    partly: Partly,
 }
 
 /// The next call.
@@ -269,14 +271,14 @@ impl AzureMonitor {
         };
         let tokens = Tokens::new(http.clone(), settings);
         let desk = Blocking::new((), config.timeout.0);
-        Ok(Self { config: config.clone(), url: config.url(), http, tokens, desk })
+        Ok(Self { config: config.clone(), url: config.url(), http, tokens, desk, partly: Partly::default() })
     }
 
     /// Call after call, in order, for as long as [`CALLS_TIME`] lasts. A failure after a part of them leaves its telling to the
     /// next delivery, and so does what is left.
-    async fn send_all(&self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
+    async fn send_all(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
         let began = Instant::now();
-        let mut rest = events;
+        let mut rest = self.partly.rest(events);
         let mut answered = None;
         while !rest.is_empty() && (answered.is_none() || began.elapsed() < CALLS_TIME) {
             let sent = match self.next_call(rest) {
@@ -285,8 +287,10 @@ impl AzureMonitor {
             };
             match sent {
                 Ok(count) => {
-                    answered = rest.get(count - 1).map(Outgoing::reaches);
-                    rest = &rest[count..];
+                    let (batch, later) = rest.split_at(count);
+                    self.partly.taken(batch);
+                    answered = reached(events, batch).or(answered);
+                    rest = later;
                 }
                 Err(error) if answered.is_none() => return Err(error),
                 Err(_) => break,

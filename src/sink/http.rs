@@ -17,11 +17,12 @@ use url::Url;
 
 use crate::core::courier::DeliverError;
 use crate::format::Format;
-use crate::model::names::Seq;
+use crate::model::names::{EventId, Seq};
 use crate::model::units::{Size, Span};
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::credential::Credential;
+use crate::sink::partly::{Partly, reached};
 use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::http::{Options, causes, client, is_loopback};
 use crate::transport::secret::SecretSource;
@@ -301,8 +302,9 @@ pub struct Http {
     headers: HeaderMap,
     /// Secrets and compression, beside the runtime.
     desk: Blocking<Option<Auth>>,
-    /// The first and the last event of a request that nobody knows the outcome of: it goes again as it was.
-    unanswered: Option<(Seq, Seq)>,
+    /// The first record of a request that nobody knows the outcome of, and how many it had: it goes again as it was.
+    unanswered: Option<(EventId, usize)>,
+    partly: Partly,
 }
 
 impl Http {
@@ -330,24 +332,27 @@ impl Http {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let desk = Blocking::new(config.auth.clone(), config.timeout.0);
-        Ok(Self { config: config.clone(), client, headers, desk, unanswered: None })
+        Ok(Self { config: config.clone(), client, headers, desk, unanswered: None, partly: Partly::default() })
     }
 
     /// Request after request, in order, for as long as [`REQUESTS_TIME`] lasts. A failure after a part of them leaves its
     /// telling to the next call, and so does what is left.
     async fn send_all(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
         let began = Instant::now();
-        let mut rest = events;
+        let mut rest = self.partly.rest(events);
         let mut answered = None;
         while !rest.is_empty() && (answered.is_none() || began.elapsed() < REQUESTS_TIME) {
             let (batch, later) = rest.split_at(self.count_of_next(rest));
-            self.unanswered = Some((batch[0].seq, batch[batch.len() - 1].seq));
+            self.unanswered = Some((batch[0].event.event_id.clone(), batch.len()));
             let sent = self.send(batch).await;
             if !matches!(sent, Err(DeliverError::Retry { .. })) {
                 self.unanswered = None;
             }
             match sent {
-                Ok(()) => answered = batch.last().map(Outgoing::reaches),
+                Ok(()) => {
+                    self.partly.taken(batch);
+                    answered = reached(events, batch).or(answered);
+                }
                 Err(error) if answered.is_none() => return Err(error),
                 Err(_) => break,
             }
@@ -359,9 +364,9 @@ impl Http {
     /// How many of these events go into the next request: at least one, and as many as the time before where that was not
     /// answered.
     fn count_of_next(&self, events: &[Outgoing]) -> usize {
-        match self.unanswered {
-            Some((first, last)) if events.first().is_some_and(|event| event.seq == first) => {
-                events.iter().take_while(|event| event.seq <= last).count()
+        match &self.unanswered {
+            Some((first, count)) if events.first().is_some_and(|outgoing| outgoing.event.event_id == *first) => {
+                (*count).min(events.len())
             }
             Some(_) | None => self.config.count_of_next(events),
         }

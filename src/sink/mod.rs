@@ -7,6 +7,7 @@ pub mod elasticsearch;
 pub mod file;
 pub mod http;
 pub mod kafka;
+mod partly;
 pub mod relp;
 pub mod splunk_hec;
 pub mod stdout;

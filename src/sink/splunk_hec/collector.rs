@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
+use crate::sink::partly::{Partly, reached};
 use crate::sink::splunk_hec::Config;
 use crate::sink::splunk_hec::ack::{Air, IN_THE_AIR_MAX, Question};
 use crate::sink::splunk_hec::batch::{Batch, batches};
@@ -33,6 +34,7 @@ pub(super) struct Collector {
     connection: Connection,
     /// What is in the air of this channel; nothing without `ack`.
     air: Air,
+    partly: Partly,
     /// Acknowledged, and not handed on yet.
     reached: Option<Seq>,
     /// Something was acknowledged with a number since the last pause, so that the token is known to have it turned on.
@@ -54,6 +56,7 @@ impl Collector {
             connection: Connection::open(config)?,
             config: config.clone(),
             air: Air::default(),
+            partly: Partly::default(),
             reached: None,
             is_proven: false,
             next_question: Instant::now(),
@@ -93,15 +96,18 @@ impl Collector {
 
     /// Without acknowledgement: request after request, in order, for as long as [`REQUESTS_TIME`] lasts. A failure after a part
     /// of them leaves its telling to the next call, and so does what is left.
-    async fn send_all(&self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
+    async fn send_all(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
         let began = Instant::now();
         let mut taken = None;
-        for Batch { events, body } in batches(events, &self.config)? {
+        for Batch { events: batch, body } in batches(self.partly.rest(events), &self.config)? {
             if taken.is_some() && REQUESTS_TIME < began.elapsed() {
                 break;
             }
-            match self.connection.send(body).await.and_then(|reply| reply.verdict(events)) {
-                Ok(_) => taken = events.last().map(Outgoing::reaches),
+            match self.connection.send(body).await.and_then(|reply| reply.verdict(batch)) {
+                Ok(_) => {
+                    self.partly.taken(batch);
+                    taken = reached(events, batch).or(taken);
+                }
                 Err(error) if taken.is_none() => return Err(error),
                 Err(_) => break,
             }
