@@ -261,13 +261,17 @@ impl Inside {
             let is_flat =
                 |fields: &Value| fields.as_object().is_some_and(|fields| fields.values().all(Value::is_string));
             let is_poison = |id: &String| event["fields"]["event_id"] == id.as_str();
-            match &event["event"] {
-                _ if self.poison.iter().any(is_poison) => return invalid(6, "Invalid data format", number),
-                Value::Null => return invalid(12, "Event field is required", number),
-                Value::String(text) if text.is_empty() => return invalid(13, "Event field cannot be blank", number),
-                _ if !is_flat(&event["fields"]) => return invalid(15, "Error in handling indexed fields", number),
-                _ => self.events.push(event),
+            let is_blank = event["event"].as_str().is_some_and(str::is_empty);
+            if self.poison.iter().any(is_poison) {
+                return invalid(6, "Invalid data format", number);
+            } else if event["event"].is_null() {
+                return invalid(12, "Event field is required", number);
+            } else if is_blank {
+                return invalid(13, "Event field cannot be blank", number);
+            } else if !is_flat(&event["fields"]) {
+                return invalid(15, "Error in handling indexed fields", number);
             }
+            self.events.push(event);
         }
         if !self.with_acks {
             return code(200, 0, "Success");

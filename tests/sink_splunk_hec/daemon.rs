@@ -7,6 +7,7 @@ use xdrelay::sandbox::server::Sandbox;
 
 use crate::harness::{Daemon, Place, QUICK, still, unlimited, wait_for};
 use crate::hec::{Hec, TOKEN};
+use crate::ledger::acknowledged;
 use crate::tenzir::Tenzir;
 
 /// What a receiver got: the `event_id` of each event.
@@ -36,14 +37,15 @@ fn live(place: &Place, sandbox: &Sandbox, url: &str, more: &str, ids: Ids<'_>) {
     place.configure(&[QUICK, &place.tenant("contoso", sandbox), &place.file_sink("file"), &sink(url, &token, more)]);
     let daemon = Daemon::start(place);
     wait_for("the file to have all", || place.arrivals("file").len() == 60);
-    wait_for("the receiver to have all", || 60 <= ids().len());
+    wait_for("the receiver to be done", || acknowledged(place, "splunk") == 60);
     assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
     // What counted is durable: the next start has one event to send.
     let now = sandbox.now();
     sandbox.world().create(now);
     sandbox.world().settle(now);
     let daemon = Daemon::start(place);
-    wait_for("the receiver to have the new one", || 61 <= ids().len());
+    wait_for("the receiver to be done again", || acknowledged(place, "splunk") == 61);
+    wait_for("the receiver to have written it down", || 61 <= ids().len());
     assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
     assert!(!place.text("daemon.log").contains(TOKEN));
     let ids = ids();

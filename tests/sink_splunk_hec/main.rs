@@ -8,6 +8,9 @@ mod daemon;
 mod harness;
 #[path = "../receivers/hec.rs"]
 mod hec;
+#[path = "../sinks/ledger.rs"]
+#[allow(dead_code, reason = "one part of it is used")]
+mod ledger;
 #[path = "../outgoing/mod.rs"]
 mod outgoing;
 mod requests;

@@ -86,10 +86,10 @@ async fn what_it_does_not_acknowledge_is_not_confirmed_and_is_sent_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let Some((tenzir, url)) = start(&dir, true) else { return };
     let token = Token::new(SECRET);
-    let mut sink = token.sink(&url, "ack = true\nack_timeout = '3s'\nbatch_events = 5\ngzip = true");
+    let mut sink = token.sink(&url, "ack = true\nack_timeout = '5s'\nbatch_events = 5\ngzip = true");
     assert_eq!(sink.deliver(&several(1..=20, 200)).await, Ok(None));
     let (kind, said) = why(asked(&mut *sink).await.expect_err("no acknowledgement"));
-    assert!(kind == "retry" && said.ends_with("has not acknowledged events within 3s; they are sent again"), "{said}");
+    assert!(kind == "retry" && said.ends_with("has not acknowledged events within 5s; they are sent again"), "{said}");
     assert_eq!(sink.deliver(&several(1..=20, 200)).await, Ok(None));
     let received = tenzir.wait_for(40);
     let ids = |events: &[Value]| events.iter().map(|event| event["fields"]["event_id"].to_string()).collect::<Vec<_>>();
