@@ -227,7 +227,8 @@ fn the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 7] = ["tenant_id", "client_id", "credential", "kind", "path", "address", "url"];
+const REQUIRED: [&str; 9] =
+    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "brokers", "topic"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -284,6 +285,8 @@ fn the_full_example_has_every_key() {
         "sinks.siem.tls",
         "sinks.hook",
         "sinks.hook.tls",
+        "sinks.lake",
+        "sinks.lake.tls",
         "sinks.console",
         "shutdown",
         "admin",

@@ -236,6 +236,8 @@ fn the_documents_promise_what_the_program_promises() {
         ("syslog", "address = \"udp://siem.example.net\""),
         ("syslog", "address = \"unix:///dev/log\""),
         ("http", "url = \"https://siem.example.net/ingest\""),
+        ("kafka", "brokers = [\"kafka.example.net:9093\"]\ntopic = \"incidents\"\ntls = {}"),
+        ("kafka", "brokers = [\"kafka.example.net:9093\"]\ntopic = \"incidents\"\ntls = {}\nidempotent = false"),
     ];
     let shown: BTreeSet<_> = sinks.iter().map(|(kind, _)| *kind).collect();
     let known: BTreeSet<_> = sink::Config::KINDS.iter().copied().collect();
