@@ -11,7 +11,7 @@ mod record;
 mod sasl;
 mod wire;
 
-use std::net::IpAddr;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -21,7 +21,7 @@ use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
 use crate::sink::blocking::Blocking;
-use crate::sink::kafka::broker::{Manners, SignOn};
+use crate::sink::kafka::broker::{Manners, SignOn, is_loopback};
 use crate::sink::kafka::cluster::Cluster;
 use crate::sink::kafka::producer::{Form, Producer, TOPIC_LENGTH_MAX};
 pub use crate::sink::kafka::record::Compression;
@@ -31,7 +31,7 @@ use crate::transport::secret::SecretSource;
 use crate::transport::tls;
 
 /// What is promised of delivery.
-pub(crate) const GUARANTEE: &str = "at least once: an event counts when all in-sync replicas of its partition have \
+const GUARANTEE: &str = "at least once: an event counts when all in-sync replicas of its partition have \
      acknowledged it; where an acknowledgement was lost, the same batch goes again under the same number, which a broker drops \
      when it has it, and only a restart of the daemon in between can repeat events, with the same event_id";
 /// The same without numbers.
@@ -131,16 +131,12 @@ fn address(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port != 0)?;
     let host = match host.strip_prefix('[') {
-        Some(inside) => inside.strip_suffix(']').filter(|host| host.parse::<std::net::Ipv6Addr>().is_ok())?,
+        Some(inside) => inside.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok())?,
         None => host,
     };
     let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let is_name = is_name || text.starts_with('[');
     (!host.is_empty() && is_name).then(|| (host.to_owned(), port))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A name in a request that is no secret and not empty.

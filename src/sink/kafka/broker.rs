@@ -1,6 +1,7 @@
 //! One connection to one broker: versions, sign-on, and one question at a time with its answer. It knows no topics, repeats
 //! nothing, and is of no use any more once a question was not answered.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -46,6 +47,11 @@ pub(super) struct SignOn {
 /// What an answer says, in the version that was spoken.
 type Read<T> = fn(&mut Reader<'_>, i16) -> Result<T, Garbled>;
 
+/// Whether this is the machine that we run on.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// A connection.
 pub(super) struct Broker {
     wire: Box<dyn Wire>,
@@ -61,6 +67,11 @@ pub(super) struct Broker {
 impl Broker {
     /// Connects and signs on.
     pub(super) async fn connect(host: &str, port: u16, manners: &Manners) -> Result<Self, Fault> {
+        if manners.sasl.is_some() && manners.tls.is_none() && !is_loopback(host) {
+            // The settings are checked for that too, but brokers name other brokers.
+            let why = "is another machine, and without `tls` the password is for this one alone";
+            return Err(Fault::Pause(format!("{host}:{port} {why}")));
+        }
         let target = Target { host, port, tls: manners.tls.as_ref(), dead_after: manners.timeout };
         let stream = Stream::connect(target).await.map_err(|error| match error {
             StreamError::Broken(why) => Fault::Retry(why),
@@ -245,5 +256,22 @@ impl Broker {
             Verdict::Fault(fault) => Err(fault.at(&self.peer)),
             Verdict::Renumber(why) => Err(Fault::Retry(format!("{} {why}", self.peer))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_never_leaves_this_machine_in_the_clear() {
+        let password = Blocking::new(SecretSource::file("/nowhere"), Duration::from_secs(1));
+        let sasl = Some(SignOn { mechanism: Mechanism::Plain, user: "kim".into(), password });
+        let manners = Manners { client_id: "x".into(), tls: None, sasl, timeout: Duration::from_secs(1) };
+        for host in ["192.0.2.1", "kafka.example.net", "2001:db8::1"] {
+            let fault = Broker::connect(host, 9092, &manners).await.err().expect("no connection");
+            assert!(matches!(&fault, Fault::Pause(why) if why.contains("without `tls`")), "{fault:?}");
+        }
+        assert!(["localhost", "127.0.0.1", "::1"].into_iter().all(is_loopback));
     }
 }

@@ -47,9 +47,10 @@ impl Cluster {
         &self.manners
     }
 
-    /// What was known may not be true any more.
+    /// What was known may not be true any more, and who told it may be the one that knows no better.
     pub(super) fn doubt(&mut self) {
         self.told = None;
+        self.guide = None;
     }
 
     /// How many partitions a topic has; none where nobody told yet.

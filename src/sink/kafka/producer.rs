@@ -94,7 +94,10 @@ impl Producer {
         let Some(first) = events.first() else { return Ok(None) };
         let failures = match tokio::time::timeout(limit, self.send(events)).await {
             Ok(failures) => failures,
-            Err(_) => vec![Fault::Retry(format!("no acknowledgement within {} s", limit.as_secs())).into()],
+            Err(_) => {
+                self.cluster.doubt();
+                vec![Fault::Retry(format!("no acknowledgement within {} s", limit.as_secs())).into()]
+            }
         };
         let missing = events.iter().position(|outgoing| !self.done.contains(&id(outgoing))).unwrap_or(events.len());
         let reached = events[..missing].last().map(Outgoing::reaches).filter(|reached| first.seq <= *reached);
@@ -211,6 +214,10 @@ impl Producer {
                 failures.extend(self.apply(place, &peer, &answer));
             }
         }
+        if self.numbering.is_none() {
+            // What is still on its way has the old numbers; a broker that took it may take it again under the new ones.
+            self.lanes.clear();
+        }
         if !failures.is_empty() {
             self.cluster.doubt();
         }
@@ -242,9 +249,7 @@ impl Producer {
                 return Some(Failure { fault: Fault::Refused(why).at(&at), ids: open.ids });
             }
             Some(Verdict::Renumber(why)) => {
-                // What else is on its way has the old numbers; a broker that took it may take it again.
                 self.numbering = None;
-                self.lanes.clear();
                 return Some(Failure { fault: Fault::Retry(why).at(&at), ids: open.ids });
             }
             Some(Verdict::Fault(fault)) => fault.at(&at),
