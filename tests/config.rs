@@ -266,20 +266,8 @@ fn the_other_ways_in_the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 12] = [
-    "tenant_id",
-    "client_id",
-    "credential",
-    "kind",
-    "path",
-    "address",
-    "url",
-    "index",
-    "endpoint",
-    "dcr",
-    "stream",
-    "token",
-];
+const REQUIRED: [&str; 14] =
+    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index", "endpoint", "dcr", "stream", "token", "brokers", "topic"];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {
@@ -340,6 +328,8 @@ fn the_full_example_has_every_key() {
         "sinks.search.tls",
         "sinks.splunk",
         "sinks.splunk.tls",
+        "sinks.lake",
+        "sinks.lake.tls",
         "sinks.console",
         "sinks.sentinel",
         "sinks.sentinel.tls",

@@ -75,7 +75,8 @@ pub struct Stream {
     signed_on: Option<Instant>,
 }
 
-trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+/// Bytes both ways, TLS or not.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
 
 impl Stream {
@@ -95,6 +96,11 @@ impl Stream {
         };
         let signed_on = target.tls.map(|_| Instant::now());
         Ok(Self { wire, socket, peer, chatter_bytes: 0, signed_on })
+    }
+
+    /// The connection itself, for a protocol in which the peer answers.
+    pub fn into_wire(self) -> Box<dyn Wire> {
+        self.wire
     }
 
     /// Whether the peer is still there, by everything that has arrived up to now. Waits for nothing else.
