@@ -266,8 +266,22 @@ fn the_other_ways_in_the_examples_load() {
 }
 
 /// Keys that have no default, so that the example has a value of its own.
-const REQUIRED: [&str; 14] =
-    ["tenant_id", "client_id", "credential", "kind", "path", "address", "url", "index", "endpoint", "dcr", "stream", "token", "brokers", "topic"];
+const REQUIRED: [&str; 14] = [
+    "tenant_id",
+    "client_id",
+    "credential",
+    "kind",
+    "path",
+    "address",
+    "url",
+    "index",
+    "endpoint",
+    "dcr",
+    "stream",
+    "token",
+    "brokers",
+    "topic",
+];
 
 #[test]
 fn the_full_example_says_the_defaults_of_the_code() {

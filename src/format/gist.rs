@@ -1,8 +1,8 @@
 //! What a line of text says of an event, the same for every such format: of the incident, or of the one alert that a part of a
 //! split event is about. Which keys and how many bytes is the format's business.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use crate::model::content::{Alert, Content, Entity, EntityKind};
 use crate::model::delivery::{Passage, Reduction};
