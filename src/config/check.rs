@@ -12,7 +12,7 @@ use crate::config::tenant::{Start, Tenant};
 use crate::config::tree::Node;
 use crate::config::{Config, Log, addresses, bounds};
 use crate::core::filter::Filter;
-use crate::format::Style;
+use crate::format::{Format, Style, ecs, leef, ocsf};
 use crate::model::names::TenantName;
 use crate::model::units::{Size, Span};
 use crate::sink::Config as Kind;
@@ -209,6 +209,15 @@ fn check_sink(key: &Key, sink: &Sink, report: &mut Report) {
         if !report.is_wrong_below(&key) {
             report.error(&key, why, None);
         }
+    }
+    let set = [
+        (Format::Leef, "leef", *leef != leef::Config::default()),
+        (Format::Ecs, "ecs", *ecs != ecs::Config::default()),
+        (Format::Ocsf, "ocsf", *ocsf != ocsf::Config::default()),
+    ];
+    for (of, part, _) in set.into_iter().filter(|(of, _, is_set)| *is_set && of != format) {
+        let what = format!("is of no use with format = \"{format}\"");
+        report.warning(&key.child(part), what, Some(format!("format = \"{of}\", or leave it out")));
     }
     for (part, why) in settings.warnings() {
         let key = key.join(part.split('.'));

@@ -103,7 +103,7 @@ enum Undo {
     Position(Option<Position>),
     Quarantine(Quarantine),
     Quota(Option<QuotaState>),
-    Mark(IncidentId, Option<(Mark, Seq)>),
+    Mark(IncidentId, Option<Box<(Mark, Seq)>>),
     Outbox(usize),
     Progress(usize, Seq),
     Refused(usize, Seq),
@@ -208,7 +208,7 @@ impl Ledger {
             let seq = Seq(self.end());
             outcome.events.push(Brief { event_id, kind: Kind::Updated, last_update, unseen_time: news.unseen_time });
             let before = self.marks.insert(id.clone(), (news.mark, seq));
-            undo.push(Undo::Mark(id, before));
+            undo.push(Undo::Mark(id, before.map(Box::new)));
             let row_hash = row.hash;
             taken.push(row);
             if neighbour() {
@@ -402,7 +402,7 @@ impl Ledger {
             Undo::Quarantine(before) => self.quarantine = before,
             Undo::Quota(before) => self.quota = before,
             Undo::Mark(id, Some(before)) => {
-                self.marks.insert(id, before);
+                self.marks.insert(id, *before);
             }
             Undo::Mark(id, None) => {
                 self.marks.remove(&id);
