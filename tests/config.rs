@@ -285,6 +285,8 @@ fn the_full_example_has_every_key() {
         "sinks.hook",
         "sinks.hook.tls",
         "sinks.console",
+        "sinks.relay",
+        "sinks.relay.tls",
         "shutdown",
         "admin",
         "log",

@@ -236,6 +236,7 @@ fn the_documents_promise_what_the_program_promises() {
         ("syslog", "address = \"udp://siem.example.net\""),
         ("syslog", "address = \"unix:///dev/log\""),
         ("http", "url = \"https://siem.example.net/ingest\""),
+        ("relp", "address = \"tls://siem.example.net\""),
     ];
     let shown: BTreeSet<_> = sinks.iter().map(|(kind, _)| *kind).collect();
     let known: BTreeSet<_> = sink::Config::KINDS.iter().copied().collect();

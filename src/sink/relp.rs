@@ -348,3 +348,66 @@ impl Sink for Relp {
         Box::pin(self.hang_up())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: &str) -> Config {
+        toml::from_str(toml).expect("the keys of a RELP sink")
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_key() {
+        let check = |toml: &str, expected: &[&str]| {
+            let problems = config(toml).validate();
+            let problems: Vec<_> = problems.into_iter().map(|(key, why)| format!("{key}: {why}")).collect();
+            assert_eq!(problems, expected, "{toml}");
+        };
+        check("address = 'tls://siem.example.net'\ntls = { ca_file = 'a' }", &[]);
+        check("address = 'tcp://h:1'\nwindow = 1\ntimeout = '1s'\nmax_message_size = '480 B'", &[]);
+        check("address = 'udp://h'", &["address: \"udp://h\" is none of tcp://HOST:PORT, tls://HOST:PORT"]);
+        check(
+            "address = 'tcp://h'\nmax_message_size = '65 MiB'\napp_name = ''\nhostname = 'a b'\nwindow = 0\n\
+             timeout = '11m'\ntls = { ca_file = 'a' }",
+            &[
+                "address: must begin with tls:// for what `tls` says",
+                "max_message_size: must be from 480 B to 64 MiB",
+                "app_name: must be 1 to 48 printable ASCII characters without spaces",
+                "hostname: must be 1 to 255 printable ASCII characters without spaces",
+                "window: must be from 1 to 10000",
+                "timeout: must be from 1s to 10m",
+            ],
+        );
+        assert!(config("address = 'tls://h'\nfacility = 'local8'").validate()[0].1.starts_with("\"local8\" is no"));
+    }
+
+    #[test]
+    fn the_same_place_has_the_same_name() {
+        let check = |address: &str, destination: &str, authority: &str, is_warned: bool| {
+            let config = config(&format!("address = '{address}'"));
+            assert_eq!(config.destination(), Some(("address", destination.to_owned())));
+            assert_eq!(config.authority().as_deref(), Some(authority));
+            assert_eq!(!config.warnings().is_empty(), is_warned, "{address}");
+        };
+        check("tls://Siem.example.net", "tls://siem.example.net:20514", "siem.example.net:20514", false);
+        check("tls://siem.example.net:20514/", "tls://siem.example.net:20514", "siem.example.net:20514", false);
+        check("tcp://siem.example.net:1", "tcp://siem.example.net:1", "siem.example.net:1", true);
+        check("tcp://[::1]", "tcp://[::1]:20514", "[::1]:20514", false);
+    }
+
+    #[test]
+    fn opening_reads_the_files_and_connects_to_nothing() {
+        let open = |toml: &str| Relp::open(&config(toml)).err().unwrap_or_default();
+        assert_eq!(open("address = 'tcp://nowhere.invalid'"), "");
+        assert!(open("address = 'tls://h'\ntls = { ca_file = '/nowhere.pem' }").starts_with("tls: /nowhere.pem: "));
+        assert!(open("address = 'h'").starts_with("address: "));
+    }
+
+    #[test]
+    fn a_record_leaves_room_for_its_header() {
+        let limit = |toml: &str| config(toml).record_limit();
+        assert_eq!(limit("address = 'tcp://h'"), Some(128 * 1024 - 600));
+        assert_eq!(limit("address = 'tcp://h'\nmax_message_size = '480 B'"), Some(240));
+    }
+}
