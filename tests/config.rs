@@ -347,6 +347,8 @@ fn the_full_example_has_every_key() {
         "sinks.console",
         "sinks.sentinel",
         "sinks.sentinel.tls",
+        "sinks.relay",
+        "sinks.relay.tls",
         "shutdown",
         "admin",
         "log",

@@ -249,6 +249,7 @@ fn the_documents_promise_what_the_program_promises() {
         ("splunk_hec", "url = \"https://splunk.example.net:8088\"\ntoken = { env = \"TOKEN\" }\nack = true"),
         ("kafka", "brokers = [\"kafka.example.net:9093\"]\ntopic = \"incidents\"\ntls = {}"),
         ("kafka", "brokers = [\"kafka.example.net:9093\"]\ntopic = \"incidents\"\ntls = {}\nidempotent = false"),
+        ("relp", "address = \"tls://siem.example.net\""),
     ];
     let shown: BTreeSet<_> = sinks.iter().map(|(kind, _)| *kind).collect();
     let known: BTreeSet<_> = sink::Config::KINDS.iter().copied().collect();

@@ -35,7 +35,7 @@ const STREAM_MESSAGE_SIZE: Size = Size(192 * 1024);
 /// The longest message in a datagram where the configuration names none.
 const DATAGRAM_MESSAGE_SIZE: Size = Size(8 * 1024);
 /// Every receiver takes this much (RFC 5424 section 6.1), so a lower limit is a mistake.
-const MESSAGE_SIZE_MIN: Size = Size(480);
+pub(in crate::sink) const MESSAGE_SIZE_MIN: Size = Size(480);
 /// Bounds of `settle`: the kernel's timers below it count in seconds.
 const SETTLE_MIN: Span = Span::seconds(1);
 const SETTLE_MAX: Span = Span::seconds(600);
@@ -87,12 +87,29 @@ pub enum Framing {
     Newline,
 }
 
-fn facility_default() -> String {
+pub(in crate::sink) fn facility_default() -> String {
     "local0".into()
 }
 
-fn app_name_default() -> String {
+pub(in crate::sink) fn app_name_default() -> String {
     "xdrelay".into()
+}
+
+/// What our messages have in common; HOSTNAME is this host's where the configuration names none.
+pub(in crate::sink) fn origin(
+    facility: &str,
+    hostname: Option<&str>,
+    app_name: &str,
+    bom: bool,
+) -> Result<Origin, String> {
+    let this_host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Origin {
+        facility: facility.parse()?,
+        hostname: hostname.map_or_else(this_host, str::to_owned),
+        app_name: app_name.to_owned(),
+        procid: std::process::id().to_string(),
+        bom,
+    })
 }
 
 fn settle_default() -> Span {
@@ -184,7 +201,7 @@ impl Config {
 /// Events and bytes in one call: what is in the air when a connection breaks is sent again.
 const BATCH_LIMIT: (usize, usize) = (100, 1 << 20);
 /// Bytes that a header may take of a message, the byte order mark among them; a longer one is refused with its event.
-const HEADER_SIZE: u64 = 600;
+pub(in crate::sink) const HEADER_SIZE: u64 = 600;
 
 impl Settings for Config {
     fn open(&self) -> Result<Box<dyn Sink>, OpenError> {
@@ -231,11 +248,12 @@ impl Settings for Config {
     }
 }
 
-fn is_this_host(host: &str) -> bool {
+/// Whether what goes there stays on this machine.
+pub(in crate::sink) fn is_this_host(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn name_problem(name: &str, length_max: usize) -> Option<String> {
+pub(in crate::sink) fn name_problem(name: &str, length_max: usize) -> Option<String> {
     (!is_name(name, length_max)).then(|| format!("must be 1 to {length_max} printable ASCII characters without spaces"))
 }
 
@@ -283,14 +301,7 @@ impl Syslog {
             }
             Address::Udp { .. } | Address::Unix(_) => DATAGRAM_MESSAGE_SIZE,
         };
-        let this_host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let origin = Origin {
-            facility: config.facility.parse()?,
-            hostname: config.hostname.clone().unwrap_or_else(this_host),
-            app_name: config.app_name.clone(),
-            procid: std::process::id().to_string(),
-            bom: config.bom,
-        };
+        let origin = origin(&config.facility, config.hostname.as_deref(), &config.app_name, config.bom)?;
         Ok(Self {
             address,
             framing: config.framing,
@@ -452,11 +463,11 @@ impl Sink for Syslog {
     }
 }
 
-fn retry(why: String) -> DeliverError {
+pub(in crate::sink) fn retry(why: String) -> DeliverError {
     DeliverError::Retry { why, after: None }
 }
 
-fn failure(error: StreamError) -> DeliverError {
+pub(in crate::sink) fn failure(error: StreamError) -> DeliverError {
     match error {
         StreamError::Broken(why) => retry(why),
         StreamError::Untrusted(why) => DeliverError::Pause { why },

@@ -1,4 +1,4 @@
-//! The addresses of syslog receivers as people write them. Resolves nothing.
+//! The addresses of syslog and RELP receivers as people write them. Resolves nothing.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -26,6 +26,23 @@ pub enum Address {
     },
     /// `unix://`: the path of a datagram socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The address of a stream of another protocol than syslog, with the port that is customary there.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub fn stream(text: &str, port_default: u16) -> Result<Self, String> {
+        let has_port = text.parse::<Url>().is_ok_and(|url| url.port().is_some());
+        match text.parse() {
+            Ok(Self::Stream { host, is_tls, .. }) if !has_port => Ok(Self::Stream { host, port: port_default, is_tls }),
+            Ok(address @ Self::Stream { .. }) => Ok(address),
+            Ok(Self::Udp { .. } | Self::Unix(_)) | Err(_) => {
+                Err(format!("{text:?} is none of tcp://HOST:PORT, tls://HOST:PORT"))
+            }
+        }
+    }
 }
 
 /// The error says what would be right.
@@ -71,6 +88,21 @@ mod tests {
         check("tcp://h", stream("h", 514, false));
         check("udp://h", Address::Udp { host: "h".into(), port: 514 });
         check("unix:///dev/log", Address::Unix("/dev/log".into()));
+    }
+
+    #[test]
+    fn a_stream_has_the_port_of_its_protocol() {
+        let check = |text: &str, expected: (&str, u16, bool)| {
+            let (host, port, is_tls) = expected;
+            assert_eq!(Address::stream(text, 20514), Ok(Address::Stream { host: host.into(), port, is_tls }), "{text}");
+        };
+        check("tls://siem.example.net", ("siem.example.net", 20514, true));
+        check("tcp://[::1]", ("::1", 20514, false));
+        check("tcp://h:514", ("h", 514, false));
+        for text in ["udp://h", "unix:///dev/log", "h:1", "tcp://", "tls://u@h"] {
+            let error = Address::stream(text, 1).expect_err(text);
+            assert!(error.ends_with("is none of tcp://HOST:PORT, tls://HOST:PORT"), "{error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A TCP or TLS connection that is only written to and tells what became of it: whether the peer has gone, how much has
-//! not left yet, whether a close was clean. Never connects again by itself, and takes nothing written for received.
+//! A TCP or TLS connection that tells what became of it: whether the peer has gone, how much has not left yet, whether a
+//! close was clean. One that is only written to, or one with a peer that answers. Never connects again by itself, and takes
+//! nothing written for received.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, Socket, TcpKeepalive};
@@ -32,6 +34,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long to look for the peer's words (a TLS alert) after a write failed.
 const REASON_TIMEOUT: Duration = Duration::from_millis(200);
+/// Bytes that are read at once from a peer that answers.
+const HEARD_AT_ONCE: usize = 16 * 1024;
 /// What a peer that should only listen may say during one connection.
 const CHATTER_BYTES_MAX: usize = 1024 * 1024;
 /// The kernel's send buffer: fixed, so that [`Stream::unsent_bytes_max`] has a bound that does not move.
@@ -108,24 +112,65 @@ impl Stream {
     /// # Errors
     /// The peer closed, reset, was given up by the kernel, or said why it does not want us.
     pub async fn check(&mut self) -> Result<(), StreamError> {
-        let signed_on = self.signed_on;
-        let Self { wire, socket, peer, chatter_bytes, .. } = self;
-        let arrived = poll_fn(|context| {
-            loop {
-                let mut bytes = [0; 4096];
-                let mut buffer = ReadBuf::new(&mut bytes);
-                match Pin::new(&mut *wire).poll_read(context, &mut buffer) {
-                    Poll::Ready(read) => take(read.map(|()| buffer.filled().len()), chatter_bytes, peer)?,
-                    Poll::Pending if is_quiet(socket) => return Poll::Ready(Ok(())),
-                    // The kernel has something that the runtime is about to tell.
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
+        let Self { wire, socket, peer, chatter_bytes, signed_on } = self;
+        let arrived = arrived(wire, socket, |read| {
+            take(read.map(<[u8]>::len), chatter_bytes, peer)?;
+            Ok(true)
         });
         timeout(STEP_TIMEOUT, arrived)
             .await
-            .unwrap_or_else(|_| Err(StreamError::Broken(format!("the connection to {peer} is in an unclear state"))))
-            .map_err(|error| explained(error, signed_on))
+            .unwrap_or_else(|_| Err(unclear(peer)))
+            .map_err(|error| explained(error, *signed_on))
+    }
+
+    /// As [`check`](Self::check) with a peer that answers: adds to `heard` what has arrived up to now, or the first part of
+    /// it, 16 KiB at least. Waits for nothing else.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); `heard` then has what came before that.
+    pub async fn hear(&mut self, heard: &mut BytesMut) -> Result<(), StreamError> {
+        let Self { wire, socket, peer, signed_on, .. } = self;
+        let before = heard.len();
+        let arrived = arrived(wire, socket, |read| {
+            heard.extend_from_slice(said(read, peer)?);
+            Ok(heard.len() - before < HEARD_AT_ONCE)
+        });
+        timeout(STEP_TIMEOUT, arrived)
+            .await
+            .unwrap_or_else(|_| Err(unclear(peer)))
+            .map_err(|error| explained(error, *signed_on))
+    }
+
+    /// Talks both ways until anything moved: the kernel takes from the front of `unsent` what it has room for, and what the
+    /// peer says is added to `heard`, 16 KiB at most. So neither side waits with full buffers for the other. Waits as long as
+    /// the caller lets it; dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The peer closed or the connection broke.
+    pub async fn exchange(&mut self, unsent: &mut BytesMut, heard: &mut BytesMut) -> Result<(), StreamError> {
+        let Self { wire, peer, signed_on, .. } = self;
+        let moved = poll_fn(|context| {
+            let mut bytes = [0; HEARD_AT_ONCE];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let mut has_moved = false;
+            // First, so that the last words of a peer are heard even where nothing can be written any more.
+            if let Poll::Ready(read) = Pin::new(&mut *wire).poll_read(context, &mut buffer) {
+                heard.extend_from_slice(said(read.map(|()| buffer.filled()), peer)?);
+                has_moved = true;
+            } else if !unsent.is_empty()
+                && let Poll::Ready(written) = Pin::new(&mut *wire).poll_write(context, unsent)
+            {
+                unsent.advance(written.map_err(|error| broke(peer, &error))?);
+                has_moved = true;
+            }
+            if unsent.is_empty()
+                && let Poll::Ready(flushed) = Pin::new(&mut *wire).poll_flush(context)
+            {
+                flushed.map_err(|error| broke(peer, &error))?;
+            }
+            if has_moved { Poll::Ready(Ok(())) } else { Poll::Pending }
+        });
+        moved.await.map_err(|error| explained(error, *signed_on))
     }
 
     /// Writes all bytes to the kernel, with an eye on what the peer says meanwhile.
@@ -262,6 +307,31 @@ async fn write_chunks(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> i
     timeout(CHUNK_TIMEOUT, writer.flush()).await?
 }
 
+/// Reads what has arrived up to now, until `each` answers false or an error.
+async fn arrived(
+    wire: &mut Box<dyn Wire>,
+    socket: &Socket,
+    mut each: impl FnMut(io::Result<&[u8]>) -> Result<bool, StreamError>,
+) -> Result<(), StreamError> {
+    let arrived = poll_fn(|context| {
+        loop {
+            let mut bytes = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut *wire).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => {
+                    if !each(read.map(|()| buffer.filled()))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Pending if is_quiet(socket) => return Poll::Ready(Ok(())),
+                // The kernel has something that the runtime is about to tell.
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    arrived.await
+}
+
 /// Reads until there is a reason to stop, and says it.
 async fn watch(reader: &mut (impl AsyncRead + Unpin), chatter_bytes: &mut usize, peer: &str) -> StreamError {
     let mut buffer = [0; 4096];
@@ -277,12 +347,29 @@ fn take(read: io::Result<usize>, chatter_bytes: &mut usize, peer: &str) -> Resul
     let read = read.map_err(|error| broke(peer, &error))?;
     *chatter_bytes += read;
     match read {
-        0 => Err(StreamError::Broken(format!("{peer} has closed the connection"))),
+        0 => Err(closed(peer)),
         _ if CHATTER_BYTES_MAX < *chatter_bytes => {
             Err(StreamError::Broken(format!("{peer} talks instead of listening: is it a log receiver?")))
         }
         _ => Ok(()),
     }
+}
+
+/// What a read brought from a peer that answers; an end is an end.
+fn said<'a>(read: io::Result<&'a [u8]>, peer: &str) -> Result<&'a [u8], StreamError> {
+    match read {
+        Ok([]) => Err(closed(peer)),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(broke(peer, &error)),
+    }
+}
+
+fn closed(peer: &str) -> StreamError {
+    StreamError::Broken(format!("{peer} has closed the connection"))
+}
+
+fn unclear(peer: &str) -> StreamError {
+    StreamError::Broken(format!("the connection to {peer} is in an unclear state"))
 }
 
 /// An I/O error in words, those of TLS with what to do.
@@ -338,6 +425,50 @@ mod tests {
         let target = Target { host: "localhost", port, tls: None, dead_after: Duration::from_secs(10) };
         let stream = Stream::connect(target).await.expect("connected");
         (stream, listener.accept().expect("a connection").0)
+    }
+
+    #[tokio::test]
+    async fn neither_side_waits_with_full_buffers_for_the_other() {
+        let (mut stream, mut peer) = pair().await;
+        let size = 16 << 20;
+        // Says as much as it hears, and reads nothing while nobody listens to it.
+        let peer = std::thread::spawn(move || {
+            let mut chunk = vec![0; 65_536];
+            let mut count = 0;
+            while count < size {
+                let read = std::io::Read::read(&mut peer, &mut chunk).expect("bytes");
+                std::io::Write::write_all(&mut peer, &chunk[..read]).expect("heard");
+                count += read;
+            }
+        });
+        let (mut unsent, mut heard, mut count) = (BytesMut::zeroed(size), BytesMut::new(), 0);
+        while count < size {
+            let moved = timeout(Duration::from_secs(30), stream.exchange(&mut unsent, &mut heard));
+            moved.await.expect("it goes on").expect("a connection");
+            count += heard.split().len();
+        }
+        peer.join().expect("it ends");
+        let end = timeout(Duration::from_secs(30), stream.exchange(&mut unsent, &mut heard)).await.expect("an end");
+        assert!(end.expect_err("closed").to_string().ends_with("has closed the connection"));
+    }
+
+    #[tokio::test]
+    async fn what_has_arrived_is_heard_and_nothing_is_waited_for() {
+        let (mut stream, mut peer) = pair().await;
+        let mut heard = BytesMut::new();
+        stream.hear(&mut heard).await.expect("alive");
+        assert!(heard.is_empty());
+        std::io::Write::write_all(&mut peer, b"0 serverclose 0\n").expect("said");
+        drop(peer);
+        let start = Instant::now();
+        let end = loop {
+            match stream.hear(&mut heard).await {
+                Ok(()) => assert!(start.elapsed() < Duration::from_secs(30), "nothing is heard"),
+                Err(error) => break error,
+            }
+        };
+        assert!(end.to_string().ends_with("has closed the connection"), "{end}");
+        assert_eq!(&heard[..], b"0 serverclose 0\n");
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! rsyslog, from Debian's packages `rsyslog` and `rsyslog-gnutls`: UDP, TCP and mutual TLS on free ports of the loopback.
-//! It parses each message itself and writes down what it understood. A test takes this file in by
+//! rsyslog, from Debian's packages `rsyslog`, `rsyslog-gnutls` and `rsyslog-relp`: UDP, TCP and mutual TLS, and on request
+//! RELP with and without mutual TLS, on free ports of the loopback. It parses each message itself and writes down what it understood. A test takes this file in by
 //! `#[path = "receivers/rsyslog.rs"] mod rsyslog;`.
 #![allow(dead_code, reason = "each test uses its own part")]
 
@@ -25,6 +25,9 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// How each of its lines begins. Inside of a line its quotes are escaped.
 const FIRST_PROPERTY: &str = "{\"pri\":\"";
 
+/// What it has read it writes before it reads on.
+const DIRECT: &str = "main_queue(queue.type=\"Direct\")\n";
+
 /// A running rsyslog, or one that was stopped and can run again on the same ports.
 pub(crate) struct Rsyslog {
     dir: PathBuf,
@@ -35,6 +38,8 @@ pub(crate) struct Rsyslog {
     pub(crate) tcp: u16,
     /// The TLS port; wants a client certificate of the authority.
     pub(crate) tls: u16,
+    /// RELP: the port in the clear, and the one with TLS, which wants a client certificate of the authority.
+    pub(crate) relp: Option<(u16, u16)>,
     /// Its certificates, and those for its clients.
     pub(crate) pki: Pki,
 }
@@ -65,27 +70,35 @@ pub(crate) struct Parsed {
 impl Rsyslog {
     /// Starts one in this directory. `None` where it is not installed and this is not CI: then the test says so and ends.
     pub(crate) fn start(dir: &Path) -> Option<Self> {
-        Self::start_with(dir, "")
+        Self::start_with(dir, "", false)
     }
 
     /// As [`start`](Self::start), and what it has read is written before it reads on: no queue in memory that a kill would
     /// empty. What it has not read is in the kernel's buffer of the connection.
     pub(crate) fn start_direct(dir: &Path) -> Option<Self> {
-        Self::start_with(dir, "main_queue(queue.type=\"Direct\")\n")
+        Self::start_with(dir, DIRECT, false)
     }
 
-    fn start_with(dir: &Path, queue: &str) -> Option<Self> {
+    /// As [`start_direct`](Self::start_direct), with RELP: what it has answered it has written.
+    pub(crate) fn start_relp(dir: &Path) -> Option<Self> {
+        Self::start_with(dir, DIRECT, true)
+    }
+
+    fn start_with(dir: &Path, queue: &str, has_relp: bool) -> Option<Self> {
         if program().is_none() {
-            let remedy = "rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls";
-            assert!(std::env::var_os("CI").is_none(), "{remedy}");
-            skip(remedy);
-            return None;
+            return missing("rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls");
+        }
+        if has_relp && !has_module("imrelp.so") {
+            return missing("imrelp of rsyslog is missing: apt-get install rsyslog-relp");
         }
         std::fs::create_dir_all(dir.join("work")).expect("a directory");
-        let [udp, tcp, tls] = free_ports();
+        let [udp, tcp, tls, plain, secured] = free_ports();
         let pki = Pki::new(&dir.join("pki"));
-        std::fs::write(dir.join("rsyslog.conf"), config(dir, &pki, [udp, tcp, tls], queue)).expect("written");
-        let mut receiver = Self { dir: dir.to_owned(), process: None, udp, tcp, tls, pki };
+        let relp = has_relp.then_some((plain, secured));
+        let more = relp.map(|ports| relp_inputs(&pki, ports)).unwrap_or_default();
+        let text = config(dir, &pki, [udp, tcp, tls], queue) + &more;
+        std::fs::write(dir.join("rsyslog.conf"), text).expect("written");
+        let mut receiver = Self { dir: dir.to_owned(), process: None, udp, tcp, tls, relp, pki };
         receiver.restart();
         Some(receiver)
     }
@@ -106,8 +119,9 @@ impl Rsyslog {
             .spawn()
             .expect("rsyslogd starts");
         self.process = Some(process);
-        let listens =
-            comes_true(|| [self.tcp, self.tls].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()));
+        let relp = self.relp.map(|(plain, secured)| [plain, secured]);
+        let ports: Vec<u16> = [self.tcp, self.tls].into_iter().chain(relp.into_iter().flatten()).collect();
+        let listens = comes_true(|| ports.iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()));
         assert!(listens, "rsyslogd does not listen; is rsyslog-gnutls installed? its log: {}", self.log());
     }
 
@@ -182,9 +196,19 @@ fn parsed(line: &[u8]) -> Option<Parsed> {
     serde_json::from_str(line).ok().or_else(again)
 }
 
+/// Says what is missing; in CI nothing may be.
 #[expect(clippy::print_stdout, reason = "a test that proves nothing must say so")]
-fn skip(remedy: &str) {
+fn missing<T>(remedy: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{remedy}");
     println!("SKIPPED: {remedy}");
+    None
+}
+
+/// Whether a module is where Debian (`/usr/lib/ARCHITECTURE`) and others (`/usr/lib64`) put it.
+fn has_module(name: &str) -> bool {
+    let architectures = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let places = architectures.chain(["/usr/lib".into(), "/usr/lib64".into()]);
+    places.into_iter().any(|place: PathBuf| place.join("rsyslog").join(name).exists())
 }
 
 /// Waits until the condition is true, looking again every few milliseconds; false when [`BOUND`] is over.
@@ -207,8 +231,8 @@ fn program() -> Option<&'static str> {
 
 /// Ports that are free now, below those that the system gives to outgoing connections, so that they are free again for a
 /// restart.
-fn free_ports() -> [u16; 3] {
-    let held: [(UdpSocket, TcpListener); 3] = std::array::from_fn(|_| {
+fn free_ports() -> [u16; 5] {
+    let held: [(UdpSocket, TcpListener); 5] = std::array::from_fn(|_| {
         std::iter::repeat_with(|| ("127.0.0.1", rand::random_range(20_000..32_000)))
             .find_map(|address| Some((UdpSocket::bind(address).ok()?, TcpListener::bind(address).ok()?)))
             .expect("the iterator has no end")
@@ -250,6 +274,18 @@ input(type="imudp" address="127.0.0.1" port="{udp}" ruleset="all")
 input(type="imtcp" address="127.0.0.1" port="{tcp}" ruleset="all")
 input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="all"
       streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="x509/certvalid")
+"#
+    )
+}
+
+/// What stands behind that for RELP. Its messages are those of the ruleset `all`, and as long as those of the others.
+fn relp_inputs(pki: &Pki, (plain, secured): (u16, u16)) -> String {
+    let (ca, server, key) = (pki.ca.display(), pki.server.0.display(), pki.server.1.display());
+    format!(
+        r#"module(load="imrelp")
+input(type="imrelp" address="127.0.0.1" port="{plain}" ruleset="all" maxDataSize="{MESSAGE_BYTES_MAX}")
+input(type="imrelp" address="127.0.0.1" port="{secured}" ruleset="all" maxDataSize="{MESSAGE_BYTES_MAX}"
+      tls="on" tls.caCert="{ca}" tls.myCert="{server}" tls.myPrivKey="{key}" tls.authMode="certvalid")
 "#
     )
 }
