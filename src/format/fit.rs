@@ -120,7 +120,7 @@ pub(crate) fn counted(changes: &[Change]) -> Vec<Change> {
     counted.collect()
 }
 
-fn sha256(text: &str) -> String {
+pub(in crate::format) fn sha256(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
