@@ -58,6 +58,40 @@ fn check_filter(all: &[Value], high: &[Value]) {
     assert_eq!(numbers, (1..=wanted.len() as u64).collect(), "without a gap");
 }
 
+/// What the changes of alerts say, held against the alerts of the same incident's event before.
+fn check_changes(all: &[Value]) {
+    let ids = |event: &Value| -> BTreeMap<String, String> {
+        let alerts = event["incident"]["alerts"].as_array().expect("alerts").iter();
+        alerts.map(|alert| (alert["alertId"].as_str().expect("an id").to_owned(), alert.to_string())).collect()
+    };
+    let mut before: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let (mut seen, mut compared) = (BTreeSet::new(), 0);
+    for event in all.iter().filter(|event| seen.insert(id(event).to_owned())) {
+        let now = ids(event);
+        let incident = event["incident"]["incidentId"].to_string();
+        let Some(was) = before.insert(incident, now.clone()) else { continue };
+        let change = event["changes"].as_array().expect("changes").iter().find(|change| change["field"] == "alerts");
+        let named = |list: &str| -> BTreeSet<String> {
+            let list = change.and_then(|change| change[list].as_array());
+            list.into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+        };
+        let expected = |from: &BTreeMap<String, String>, to: &BTreeMap<String, String>| -> BTreeSet<String> {
+            to.keys().filter(|id| !from.contains_key(*id)).cloned().collect()
+        };
+        if change.is_some_and(|change| change.get("from").is_some()) {
+            continue;
+        }
+        assert_eq!(named("added"), expected(&was, &now), "{}", id(event));
+        assert_eq!(named("removed"), expected(&now, &was), "{}", id(event));
+        // Members that change by themselves are none of this, so only what is said is held against what is there.
+        for changed in named("changed") {
+            assert_ne!(was.get(&changed), now.get(&changed), "{}: {changed}", id(event));
+        }
+        compared += usize::from(!named("added").is_empty());
+    }
+    assert!(0 < compared, "no alert was added to any incident: that proves nothing");
+}
+
 fn check_parts(all: &[Value], parts: &[Value]) {
     let mut by_event: BTreeMap<&str, BTreeMap<u64, &Value>> = BTreeMap::new();
     for part in parts {
@@ -124,8 +158,9 @@ async fn each_sink_gets_the_events_as_its_settings_say_across_a_kill() {
     ];
     place.configure(&tables);
     let changed_alerts = || {
-        let lists =
-            |event: &Value| event["changes"].as_array().is_some_and(|list| list.iter().any(|c| c["field"] == "alerts"));
+        let lists = |event: &Value| {
+            event["changes"].as_array().is_some_and(|list| list.iter().any(|change| change["added"][0].is_string()))
+        };
         lines(&place, "all").iter().any(lists)
     };
     let daemon = Daemon::start(&place);
@@ -156,6 +191,7 @@ async fn each_sink_gets_the_events_as_its_settings_say_across_a_kill() {
     });
     assert_eq!(daemon.stop("TERM"), 0);
     let all = lines(&place, "all");
+    check_changes(&all);
     check_filter(&all, &lines(&place, "high"));
     check_parts(&all, &lines(&place, "parts"));
     check_size(&all, &lines(&place, "small"), 2 << 10);
