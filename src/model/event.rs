@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::model::delivery::ForSink;
@@ -78,7 +78,7 @@ impl fmt::Display for Kind {
 }
 
 /// One thing that is different from the remembered revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// `status`, `severity`, `assignee`, `classification`, `determination`, `redirected_to`, `name`, `tags`, `comments`, `alerts`
     /// or `entities`.
@@ -89,7 +89,7 @@ pub struct Change {
 }
 
 /// How a field differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Difference {
     /// A single value. Of a list too long to compare one by one, the number of its elements.
@@ -102,15 +102,44 @@ pub enum Difference {
     /// A list, by its elements.
     List {
         /// New ones.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         added: Vec<String>,
         /// Those that are gone.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         removed: Vec<String>,
         /// Those that say something else now.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         changed: Vec<String>,
     },
+}
+
+/// By the members that are there: an absent `from` is another thing than one that is null, which serde does not tell apart for an
+/// untagged enum.
+impl<'de> Deserialize<'de> for Change {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            field: String,
+            #[serde(default, deserialize_with = "present")]
+            from: Option<Option<String>>,
+            #[serde(default, deserialize_with = "present")]
+            to: Option<Option<String>>,
+            #[serde(default)]
+            added: Vec<String>,
+            #[serde(default)]
+            removed: Vec<String>,
+            #[serde(default)]
+            changed: Vec<String>,
+        }
+        fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+            Option::deserialize(deserializer).map(Some)
+        }
+        let Wire { field, from, to, added, removed, changed } = Wire::deserialize(deserializer)?;
+        Ok(match (from, to) {
+            (None, None) => Self::list(field, added, removed, changed),
+            (from, to) => Self::value(field, from.flatten(), to.flatten()),
+        })
+    }
 }
 
 /// For people, in a few words: `status Active -> Resolved`, `alerts 2 added, 1 changed`.
@@ -166,5 +195,26 @@ impl EventId {
     /// The id of a revision. A row without a usable time has 0 ticks.
     pub fn of(tenant: &TenantName, incident: &IncidentId, last_update: Option<Timestamp>, hash: ContentHash) -> Self {
         Self::new(format!("{tenant}/{incident}/{}/{hash}", last_update.unwrap_or_default().ticks()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_is_read_back_as_it_was_written() {
+        let check = |change: Change, expected: &str| {
+            let json = serde_json::to_string(&change).expect("JSON");
+            assert_eq!(json, expected);
+            assert_eq!(serde_json::from_str::<Change>(&json).expect("our own"), change, "{json}");
+        };
+        let texts = |text: &str| vec![text.to_owned()];
+        check(Change::value("x", None, None), r#"{"field":"x","from":null,"to":null}"#);
+        check(Change::value("x", None, Some("a".into())), r#"{"field":"x","from":null,"to":"a"}"#);
+        check(Change::list("x", texts("a"), vec![], vec![]), r#"{"field":"x","added":["a"]}"#);
+        check(Change::list("x", vec![], texts("b"), vec![]), r#"{"field":"x","removed":["b"]}"#);
+        check(Change::list("x", vec![], vec![], texts("c")), r#"{"field":"x","changed":["c"]}"#);
+        check(Change::list("x", vec![], vec![], vec![]), r#"{"field":"x"}"#);
     }
 }

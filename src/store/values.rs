@@ -308,13 +308,17 @@ mod tests {
         #[test]
         fn bodies(texts in proptest::collection::vec(".{0,40}", 6), sequence in any::<u64>(), last_update in time(),
                   changes in proptest::collection::vec((".{0,9}", text(), text()), 0..4), flag in any::<bool>()) {
+            let change = |(field, from, to): (String, Option<String>, Option<String>)| match flag {
+                true => Change::value(field, from, to),
+                false => Change::list(field, from.into_iter().collect(), to.into_iter().collect(), vec![]),
+            };
             let event = Event {
                 event_id: EventId::new(&*texts[0]),
                 kind: Kind::Reopened,
                 tenant: TenantName::new(&*texts[1]),
                 sequence,
                 observed_at: Timestamp::from_ticks(7),
-                changes: changes.into_iter().map(|(field, from, to)| Change::value(field, from, to)).collect(),
+                changes: changes.into_iter().map(change).collect(),
                 incident_id: IncidentId::new(&*texts[2]),
                 last_update: flag.then_some(last_update),
                 severity: Some(texts[3].clone()),
