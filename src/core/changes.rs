@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn alerts_that_share_an_id_are_one() {
+        let (one, other) = (r#"{"alertId":"1","a":1}"#, r#"{"alertId":"1","a":2}"#);
+        let incident = |alerts: &[&str]| format!(r#"{{"alerts":[{}]}}"#, alerts.join(","));
+        check(&incident(&[one, other]), &incident(&[other, one]), &[]);
+        let changed = Change::list("alerts", vec![], vec![], vec!["1".into()]);
+        check(&incident(&[one, other]), &incident(&[one, one]), &[changed.clone()]);
+        check(&incident(&[one]), &incident(&[one, one]), &[changed]);
+        check(&incident(&["{}", "{}", one]), &incident(&["{}", one, "{}"]), &[]);
+    }
+
+    #[test]
     fn of_more_than_is_remembered_the_numbers_are_compared() {
         let incident = |alerts: std::ops::Range<u32>, edited: u32| {
             let alert = |n| format!(r#"{{"alertId":"da{n}","edits":{}}}"#, u32::from(n == edited));

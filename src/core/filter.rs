@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::content::Content;
 use crate::model::delivery::Passage;
+use crate::model::digest::cut;
 use crate::model::event::{Change, Difference, Event, Kind};
 
 /// The keys of `filter = { … }` of a sink. Each that is set has to fit.
@@ -58,6 +59,8 @@ impl Severity {
 /// What a filter looks at, of one revision.
 #[derive(Debug, Clone)]
 struct Revision {
+    /// What is not there may have been left out.
+    is_stub: bool,
     severity: Option<String>,
     status: Option<String>,
     classification: Option<String>,
@@ -85,11 +88,13 @@ impl Filter {
     fn fits(&self, revision: &Revision) -> bool {
         let among = |words: &Option<Vec<String>>, value: Option<&str>| {
             words.as_ref().is_none_or(|words| {
-                value.is_some_and(|value| words.iter().any(|word| word.eq_ignore_ascii_case(value)))
+                value.map_or(revision.is_stub, |value| words.iter().any(|word| word.eq_ignore_ascii_case(value)))
             })
         };
+        let is_same = |tag: &str, known: &str| known.to_lowercase() == cut(tag).to_lowercase();
         let tagged = self.tags.as_ref().is_none_or(|wanted| {
-            wanted.iter().any(|tag| revision.tags.iter().any(|known| known.to_lowercase() == tag.to_lowercase()))
+            let has = |tag: &String| revision.tags.iter().any(|known| is_same(tag, known));
+            (revision.is_stub && revision.tags.is_empty()) || wanted.iter().any(has)
         });
         let severity = Severity::of(revision.severity.as_deref());
         let severe = self.min_severity.is_none_or(|least| severity.is_none_or(|severity| least <= severity));
@@ -119,10 +124,12 @@ impl Revision {
         let content = Content::of(event.incident.get());
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Self {
-            severity: owned(content.severity()),
+            is_stub: event.notes.truncated,
+            severity: owned(content.severity().or(event.severity.as_deref())),
             status: owned(content.status()),
             classification: owned(content.classification()),
-            tags: content.tags().into_iter().map(str::to_owned).collect(),
+            // As `changes` names them.
+            tags: content.tags().into_iter().map(|tag| cut(tag).to_owned()).collect(),
         }
     }
 
@@ -206,6 +213,32 @@ mod tests {
         let filter = r#"{"min_severity":"high"}"#;
         check(filter, event(Kind::Created, r#"{"severity":"Critical"}"#, vec![]), Some((Kind::Created, None)));
         check(filter, event(Kind::Created, "{}", vec![]), Some((Kind::Created, None)));
+    }
+
+    #[test]
+    fn a_stub_passes_where_nobody_knows_and_by_its_severity() {
+        let stub = |severity: &str, changes| {
+            let mut event = event(Kind::Updated, r#"{"incidentId":1,"truncated":true}"#, changes);
+            event.notes.truncated = true;
+            event.severity = Some(severity.into());
+            event
+        };
+        let filter = r#"{"min_severity":"high","status":["active"],"classification":["truePositive"],"tags":["vip"]}"#;
+        check(filter, stub("High", vec![]), Some((Kind::Updated, None)));
+        check(filter, stub("Low", vec![]), None);
+        let rises = vec![value("severity", "Low", "High")];
+        check(filter, stub("High", rises), Some((Kind::Created, Some(Passage::Entered))));
+    }
+
+    #[test]
+    fn a_long_tag_comes_and_goes_as_a_short_one_does() {
+        let tag = "x".repeat(100);
+        let (filter, named) = (format!(r#"{{"tags":["{tag}"]}}"#), vec![cut(&tag).to_owned()]);
+        let tagged = format!(r#"{{"tags":["{tag}"]}}"#);
+        let added = vec![Change::list("tags", named.clone(), vec![], vec![])];
+        check(&filter, event(Kind::Updated, &tagged, added), Some((Kind::Created, Some(Passage::Entered))));
+        let lost = vec![Change::list("tags", vec![], named, vec![])];
+        check(&filter, event(Kind::Updated, "{}", lost), Some((Kind::Updated, Some(Passage::Left))));
     }
 
     #[test]

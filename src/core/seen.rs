@@ -65,6 +65,8 @@ pub struct News {
     pub kind: Kind,
     /// The fields that differ.
     pub changes: Vec<Change>,
+    /// The lists were compared too.
+    pub compared: bool,
     /// First seen long after its creation.
     pub first_seen: bool,
     /// The row is odd, and why.
@@ -93,6 +95,7 @@ impl News {
                 first_seen: self.first_seen,
                 repaired: row.repaired,
                 truncated: row.truncated,
+                compared: self.compared,
                 odd: self.odd.clone(),
             },
             incident: row.raw,
@@ -166,11 +169,14 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     next.written = now;
     let kind = changes::kind(&mark.fields, &header.fields);
     let mut changes = changes::changes(&mark.fields, &header.fields);
-    if let (Some(digest), Some(lists)) = (&mark.digest, &row.lists) {
-        changes.extend(changes::lists(digest, lists));
-    }
+    let of_lists = mark.digest.as_ref().zip(row.lists.as_ref()).map(|(digest, lists)| changes::lists(digest, lists));
+    let compared = of_lists.is_some();
+    changes.extend(of_lists.into_iter().flatten());
     next.digest = row.lists.as_ref().map(Lists::digest);
-    news(row, next, kind, changes, false, (!same_time).then_some(header.last_update))
+    match news(row, next, kind, changes, false, (!same_time).then_some(header.last_update)) {
+        Verdict::New(news) => Verdict::New(Box::new(News { compared, ..*news })),
+        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon) => verdict,
+    }
 }
 
 fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option<String>, now: Moment) -> Verdict {
@@ -206,7 +212,8 @@ fn news(
     first_seen: bool,
     unseen_time: Option<Timestamp>,
 ) -> Verdict {
-    Verdict::New(Box::new(News { id: id_of(row), mark, kind, changes, first_seen, odd: None, unseen_time }))
+    let (id, compared, odd) = (id_of(row), false, None);
+    Verdict::New(Box::new(News { id, mark, kind, changes, compared, first_seen, odd, unseen_time }))
 }
 
 fn remember(hashes: &mut Vec<ContentHash>, hash: ContentHash) {
@@ -256,6 +263,17 @@ mod tests {
         assert_eq!(second.kind, Kind::Resolved);
         assert_eq!(second.changes.len(), 1);
         assert_eq!(judged(Some(&second.mark), &row(T0, "Active", 0)), Verdict::Stale);
+    }
+
+    #[test]
+    fn lists_are_compared_where_both_revisions_have_them() {
+        let first = new(judged(None, &row(T0, "Active", 0)));
+        assert!(!first.compared);
+        assert!(new(judged(Some(&first.mark), &row(T1, "Active", 0))).compared);
+        let of_before = Mark { digest: None, ..first.mark.clone() };
+        assert!(!new(judged(Some(&of_before), &row(T1, "Active", 0))).compared);
+        let stub = Row { lists: None, ..row(T1, "Active", 0) };
+        assert!(!new(judged(Some(&first.mark), &stub)).compared);
     }
 
     #[test]

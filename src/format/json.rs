@@ -120,7 +120,13 @@ mod tests {
 
     #[test]
     fn what_is_unusual_stands_before_the_incident() {
-        let notes = Notes { first_seen: true, repaired: true, truncated: true, odd: Some("no \u{7} time".into()) };
+        let notes = Notes {
+            first_seen: true,
+            repaired: true,
+            truncated: true,
+            compared: true,
+            odd: Some("no \u{7} time".into()),
+        };
         check(
             &Event { notes, kind: Kind::Created, ..event("null") },
             concat!(

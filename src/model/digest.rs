@@ -1,6 +1,9 @@
 //! What is remembered of a revision to tell later what changed: small, whatever the incident is. Beside the plain fields
 //! (`incident::Fields`): its name, its tags, and the marks of its comments, alerts and entities.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::content::Content;
@@ -72,7 +75,7 @@ pub struct Lists {
     pub name: Option<String>,
     /// The tags, in order.
     pub tags: Vec<String>,
-    /// The alerts by their ids.
+    /// The alerts by their ids, each id once.
     pub alerts: Vec<Marked<AlertHash>>,
     /// The comments by author and time.
     pub comments: Vec<Marked<u32>>,
@@ -92,10 +95,21 @@ impl Lists {
             let time = comment.created().map(|time| time.to_string()).unwrap_or_default();
             lists.comments.push(Marked { name: format!("{author} {time}"), mark: hash_of(&[author, &time, text]) });
         }
+        let mut known: HashMap<String, usize> = HashMap::new();
         for (at, alert) in content.alerts().enumerate() {
             let mark = hashes.get(at).copied().unwrap_or(AlertHash(0));
             let name = alert.id().map_or_else(|| format!("#{:08x}", mark.0), |id| id.into_owned());
-            lists.alerts.push(Marked { name, mark });
+            match known.entry(id(&name)) {
+                // Several of one id are one, whose mark does not depend on their order.
+                Entry::Occupied(first) => {
+                    let AlertHash(sum) = &mut lists.alerts[*first.get()].mark;
+                    *sum = sum.wrapping_add(mark.0);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(lists.alerts.len());
+                    lists.alerts.push(Marked { name, mark });
+                }
+            }
             lists.entities.extend(alert.entities().map(|entity| {
                 let name = entity.name();
                 Marked { mark: hash_of(&[&name]), name: beginning(&name, ENTITY_NAME_MAX).to_owned() }
@@ -155,12 +169,13 @@ fn id(name: &str) -> String {
     if plain { name.to_owned() } else { format!("#{:08x}", hash_of(&[name])) }
 }
 
-fn cut(text: &str) -> &str {
+/// A name or a tag as it is remembered.
+pub(crate) fn cut(text: &str) -> &str {
     beginning(text, TEXT_MAX)
 }
 
 /// The first bytes of a text, whole characters of it.
-fn beginning(text: &str, bytes: usize) -> &str {
+pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }

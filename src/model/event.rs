@@ -186,6 +186,10 @@ pub struct Notes {
     /// Over `max_incident_size`: `incident` is a stub.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub truncated: bool,
+    /// The lists of the incident were compared with those of the revision before: what `changes` does not name is as it was. Of no
+    /// interest to receivers, so no format shows it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub compared: bool,
     /// Why the incident has no usable id or time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub odd: Option<String>,

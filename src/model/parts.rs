@@ -29,13 +29,28 @@ impl<'a> Parts<'a> {
         self
     }
 
-    /// The same with another value of this member, at its place, or at the end.
+    /// The same with another value of this member, at its place, or at the end. Of several of this name it takes the place of all.
     pub fn with(mut self, name: &'static str, quoted: &'static str, value: String) -> Self {
         match self.0.iter().rposition(|(known, _)| is(known, name)) {
-            Some(at) => self.0[at].1 = value.into(),
+            Some(last) => {
+                self.0[last].1 = value.into();
+                let mut at = 0..;
+                self.0.retain(|(known, _)| at.next() == Some(last) || !is(known, name));
+            }
             None => self.0.push((quoted, value.into())),
         }
         self
+    }
+
+    /// The text of the object before and behind the value of a member.
+    pub fn around(&self, name: &str) -> Option<(String, String)> {
+        let at = self.0.iter().rposition(|(known, _)| is(known, name))?;
+        let size = |(name, value): &(&str, Cow<'_, str>)| name.len() + value.len() + 2;
+        let start = self.0[..at].iter().map(size).sum::<usize>() + self.0[at].0.len() + 2;
+        let mut before = self.text();
+        let behind = before.split_off(start + self.0[at].1.len());
+        before.truncate(start);
+        Some((before, behind))
     }
 
     /// An object of these members.
@@ -80,5 +95,30 @@ impl<'de> Visitor<'de> for Members {
             members.push((name.get(), Cow::Borrowed(value.get())));
         }
         Ok(Parts(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = r#"{ "a" : 1, "b":[1.50], "a":{"a":2} ,"c":null}"#;
+
+    #[test]
+    fn a_member_takes_the_place_of_all_of_its_name() {
+        let with = |name, quoted| Parts::of(JSON).expect("an object").with(name, quoted, "7".into()).text();
+        assert_eq!(with("a", "\"a\""), r#"{"b":[1.50],"a":7,"c":null}"#);
+        assert_eq!(with("b", "\"b\""), r#"{"a":1,"b":7,"a":{"a":2},"c":null}"#);
+        assert_eq!(with("d", "\"d\""), r#"{"a":1,"b":[1.50],"a":{"a":2},"c":null,"d":7}"#);
+    }
+
+    #[test]
+    fn what_is_around_a_value_is_all_but_the_value() {
+        let parts = Parts::of(JSON).expect("an object");
+        for name in ["a", "b", "c"] {
+            let (before, behind) = parts.around(name).expect("a member");
+            assert_eq!(format!("{before}{}{behind}", parts.get(name).expect("a value")), parts.text(), "{name}");
+        }
+        assert_eq!(parts.around("d"), None);
     }
 }

@@ -211,9 +211,8 @@ impl Delivery {
     fn prepare(&self, chunk: Chunk, open: &mut Open) -> Prepared {
         let mut prepared = Prepared::default();
         for (seq, event) in chunk.events {
-            if !open.courier.is_refused(seq) {
-                prepared.add(seq, event, &self.config, &mut open.numbering);
-            }
+            let has_refused = open.courier.is_refused(seq);
+            prepared.add(seq, event, has_refused, &self.config, &mut open.numbering);
         }
         prepared
     }

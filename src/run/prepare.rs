@@ -17,8 +17,9 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Adds an event in as many records as the sink wants of it.
-    pub(crate) fn add(&mut self, seq: Seq, event: Event, config: &Sink, numbering: &mut Numbering) {
+    /// Adds an event in as many records as the sink wants of it. One that it `has_refused` is left out and keeps its number, so that those
+    /// behind it have the same ones after a restart.
+    pub(crate) fn add(&mut self, seq: Seq, event: Event, has_refused: bool, config: &Sink, numbering: &mut Numbering) {
         let mut event = match &config.filter {
             None => event,
             Some(filter) => match filter.pass(event) {
@@ -27,6 +28,9 @@ impl Prepared {
             },
         };
         event.for_sink.sequence = config.filter.as_ref().map(|_| numbering.number(seq));
+        if has_refused {
+            return;
+        }
         let parts = match config.split {
             None => vec![event],
             Some(by) => split(event, by),
@@ -43,5 +47,58 @@ impl Prepared {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::core::filter::Filter;
+    use crate::format::{Format, Style};
+    use crate::model::delivery::ForSink;
+    use crate::model::event::{Kind, Notes};
+    use crate::model::names::{EventId, IncidentId, TenantName};
+    use crate::model::timestamp::Timestamp;
+    use crate::sink;
+
+    fn event(seq: u64) -> Event {
+        Event {
+            event_id: EventId::new(format!("contoso/{seq}/1/2")),
+            kind: Kind::Created,
+            tenant: TenantName::new("contoso"),
+            sequence: seq,
+            observed_at: Timestamp::from_ticks(0),
+            changes: vec![],
+            incident_id: IncidentId::new(seq.to_string()),
+            last_update: None,
+            severity: None,
+            notes: Notes::default(),
+            incident: RawValue::from_string("{}".into()).expect("JSON"),
+            for_sink: ForSink::default(),
+        }
+    }
+
+    #[test]
+    fn a_refused_event_keeps_its_number_across_a_restart() {
+        let config = Sink {
+            kind: sink::Config::Stdout(serde_json::from_str("{}").expect("defaults")),
+            style: Style::of(Format::Json),
+            split: None,
+            filter: Some(Filter::default()),
+            max_event_size: None,
+            tenants: None,
+        };
+        let numbers = |numbering: &mut Numbering, refused: Option<u64>| {
+            let mut prepared = Prepared::default();
+            (1..=4).for_each(|seq| prepared.add(Seq(seq), event(seq), refused == Some(seq), &config, numbering));
+            prepared.outgoing.iter().map(|outgoing| outgoing.event.for_sink.sequence).collect::<Vec<_>>()
+        };
+        let mut running = Numbering::after(7);
+        assert_eq!(numbers(&mut running, None), [Some(8), Some(9), Some(10), Some(11)]);
+        let again = [Some(8), Some(10), Some(11)];
+        assert_eq!(numbers(&mut running, Some(2)), again);
+        assert_eq!(numbers(&mut Numbering::after(7), Some(2)), again, "after a restart");
     }
 }

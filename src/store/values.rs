@@ -322,7 +322,7 @@ mod tests {
                 incident_id: IncidentId::new(&*texts[2]),
                 last_update: flag.then_some(last_update),
                 severity: Some(texts[3].clone()),
-                notes: Notes { first_seen: flag, repaired: !flag, truncated: flag, odd: Some(texts[4].clone()) },
+                notes: Notes { first_seen: flag, repaired: !flag, truncated: flag, compared: !flag, odd: Some(texts[4].clone()) },
                 incident: RawValue::from_string(format!(" {{\"a\" : {:?}}} ", "x".repeat(texts[5].len()))).expect("JSON"),
                 for_sink: ForSink::default(),
             };

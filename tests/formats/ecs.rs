@@ -161,7 +161,8 @@ fn all_kinds() -> Vec<Event> {
 /// Everything is set that can be.
 fn unusual() -> Event {
     let mut event = event("graph");
-    event.notes = Notes { first_seen: true, repaired: true, truncated: true, odd: Some("no time".into()) };
+    event.notes =
+        Notes { first_seen: true, repaired: true, truncated: true, compared: true, odd: Some("no time".into()) };
     event.for_sink.sequence = Some(7);
     event.for_sink.passage = Some(Passage::Entered);
     event.for_sink.original = Some(Original { size: 9, sha256: "00".repeat(32), left_out: Reduction::Evidence });
