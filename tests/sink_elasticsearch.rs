@@ -322,6 +322,20 @@ async fn an_event_in_parts_counts_with_its_last() {
 }
 
 #[tokio::test]
+async fn an_event_of_many_parts_is_gone_on_with_where_it_ended() {
+    let cluster = Cluster::start().await;
+    let mut sink = sink(cluster.origin(), "batch_events = 1");
+    let events = parts(2, &["a1", "a2", "a3"]);
+    let part = |alert: &str| format!("{}#{alert}", id(2));
+    cluster.item(&part("a3"), 1, failed(429, "es_rejected_execution_exception", "rejected"));
+    assert_eq!(why(sink.deliver(&events).await.expect_err("no progress that could be told")).0, "retry");
+    cluster.take();
+    assert_eq!(sink.deliver(&events).await, Ok(Some(Seq(2))));
+    let sent: Vec<String> = cluster.take().into_iter().flat_map(|request| request.ids).collect();
+    assert_eq!(sent, [part("a3")]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_no_proof_never_counts() {
     let cluster = Cluster::start().await;
     let mut sink = sink(cluster.origin(), "");

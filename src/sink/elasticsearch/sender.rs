@@ -18,6 +18,7 @@ use crate::sink::elasticsearch::{Config, bulk};
 use crate::sink::http::answer::Answer;
 use crate::sink::http::compress;
 use crate::sink::http::credential::Credential;
+use crate::sink::partly::Partly;
 use crate::sink::{OpenError, Outgoing, Sink};
 use crate::transport::http::{Options, body, call_causes, client, is_loopback, retry_after};
 
@@ -39,6 +40,7 @@ pub struct Elasticsearch {
     size_max: usize,
     /// What the event at this position asks for, where the events before it were to be told first.
     untold: Option<(Seq, DeliverError)>,
+    partly: Partly,
     /// The log was told of the failure store.
     is_failure_store_told: bool,
 }
@@ -70,7 +72,16 @@ impl Elasticsearch {
         let desk = Blocking::new(config.auth.clone(), config.timeout.0);
         let size_max = usize::try_from(config.batch_size.0).unwrap_or(usize::MAX);
         let config = config.clone();
-        Ok(Self { config, endpoint, client, desk, size_max, untold: None, is_failure_store_told: false })
+        Ok(Self {
+            config,
+            endpoint,
+            client,
+            desk,
+            size_max,
+            untold: None,
+            partly: Partly::default(),
+            is_failure_store_told: false,
+        })
     }
 
     /// Request after request, in order, for as long as [`REQUESTS_TIME`] lasts. What fails after some events were taken is
@@ -82,11 +93,13 @@ impl Elasticsearch {
             Some(_) | None => {}
         }
         let began = Instant::now();
+        let rest = self.partly.rest(events);
         let (mut at, mut failure) = (0, None);
         // Parts of the first event are no progress that could be told.
-        let reached = |at: usize| events[..at].last().map(Outgoing::reaches).filter(|seq| first <= *seq);
-        while at < events.len() && failure.is_none() && (reached(at).is_none() || began.elapsed() < REQUESTS_TIME) {
-            if let Sent::Reached(count, error) = self.send(&events[at..]).await {
+        let reached = |at: usize| rest[..at].last().map(Outgoing::reaches).filter(|seq| first <= *seq);
+        while at < rest.len() && failure.is_none() && (reached(at).is_none() || began.elapsed() < REQUESTS_TIME) {
+            if let Sent::Reached(count, error) = self.send(&rest[at..]).await {
+                self.partly.taken(&rest[at..at + count]);
                 at += count;
                 failure = error;
             }

@@ -135,18 +135,28 @@ impl Producer {
         }
         topics.extend(self.lanes.iter().filter(|(_, lane)| lane.open.is_some()).map(|(place, _)| place.topic.clone()));
         self.cluster.learn(&topics).await?;
-        // A topic that was made anew with fewer partitions: what was on its way to the others goes to these.
-        let cluster = &self.cluster;
-        self.lanes.retain(|place, _| {
-            cluster
-                .partitions(&place.topic)
-                .is_none_or(|count| usize::try_from(place.partition).is_ok_and(|at| at < count))
-        });
+        let counts =
+            self.lanes.keys().map(|place| (place.topic.clone(), self.cluster.partitions(&place.topic))).collect();
+        self.check_lanes(&counts);
         if self.numbering.is_none() {
             self.numbering =
                 Some(if self.form.is_idempotent { self.cluster.numbering().await? } else { Numbering::NONE });
         }
         Ok(())
+    }
+
+    /// A topic that was made anew with fewer partitions: what was on its way to the others goes to these. Where such a partition comes
+    /// back, or was never gone, its broker knows the numbers that a new lane would begin with and would drop new events as
+    /// repetitions, so all begins with a new numbering.
+    fn check_lanes(&mut self, counts: &BTreeMap<String, Option<usize>>) {
+        let is_there = |Place { topic, partition }: &Place| {
+            let count = counts.get(topic).copied().flatten();
+            count.is_none_or(|count| usize::try_from(*partition).is_ok_and(|at| at < count))
+        };
+        if !self.lanes.keys().all(is_there) {
+            self.lanes.clear();
+            self.numbering = None;
+        }
     }
 
     /// Makes the next batch of each partition that has none on its way.
@@ -319,5 +329,29 @@ fn verdict_of(failures: Vec<Failure>, handed: &BTreeSet<Id>, missing: Option<Id>
             _ => DeliverError::RefusedBatch { why },
         },
         Fault::Retry(_) | Fault::Pause(_) => fault.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_is_gone_takes_the_numbering_with_it() {
+        let manners = Manners { client_id: "x".into(), tls: None, sasl: None, timeout: Duration::from_secs(1) };
+        let cluster = Cluster::new(manners, vec![("localhost".into(), 1)]);
+        let form = Form { topic: "t".into(), compression: Compression::None, size_max: 1000, is_idempotent: true };
+        let mut producer = Producer::new(cluster, form);
+        let numbering = Some(Numbering { producer_id: 7, epoch: 0 });
+        let mut check = |count: Option<usize>, stays: bool| {
+            producer.numbering = numbering;
+            let place = Place { topic: "t".into(), partition: 2 };
+            producer.lanes.insert(place, Lane { sequence: 5, open: None });
+            producer.check_lanes(&BTreeMap::from([("t".to_owned(), count)]));
+            assert_eq!((producer.numbering.is_some(), producer.lanes.len() == 1), (stays, stays), "{count:?}");
+        };
+        check(Some(3), true);
+        check(None, true);
+        check(Some(2), false);
     }
 }
