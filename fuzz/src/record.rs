@@ -58,6 +58,7 @@ fn event(mut input: Input<'_>) -> Event {
             first_seen: flags & 4 != 0,
             repaired: flags & 8 != 0,
             truncated: false,
+            compared: false,
             odd: text(&mut input, 16),
         },
         changes: vec![Change::value(input.text(), text(&mut input, 32), text(&mut input, 64))],

@@ -246,7 +246,7 @@ mod tests {
         let incident = |alerts: &[&str]| format!(r#"{{"alerts":[{}]}}"#, alerts.join(","));
         check(&incident(&[one, other]), &incident(&[other, one]), &[]);
         let changed = Change::list("alerts", vec![], vec![], vec!["1".into()]);
-        check(&incident(&[one, other]), &incident(&[one, one]), &[changed.clone()]);
+        check(&incident(&[one, other]), &incident(&[one, one]), std::slice::from_ref(&changed));
         check(&incident(&[one]), &incident(&[one, one]), &[changed]);
         check(&incident(&["{}", "{}", one]), &incident(&["{}", one, "{}"]), &[]);
     }

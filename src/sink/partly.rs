@@ -76,12 +76,10 @@ mod tests {
         // The courier comes again with what is not confirmed.
         let later = &events[2..];
         assert_eq!(partly.rest(later).len(), 5);
-        let next = partly.rest(later);
-        partly.taken(&next[..2]);
+        partly.taken(&partly.rest(later)[..2]);
         assert_eq!(reached(later, &partly.rest(later)[..1]), None, "the event still lacks parts");
         assert_eq!(partly.rest(later).len(), 3);
-        let next = partly.rest(later);
-        partly.taken(&next[..2]);
+        partly.taken(&partly.rest(later)[..2]);
         assert_eq!(partly, Partly::default(), "whole");
         assert_eq!(partly.rest(&events[7..]).len(), 1);
         assert_eq!(partly.rest(&events).len(), 8, "another event is not shortened");
