@@ -52,7 +52,7 @@ pub struct Config {
     #[serde(default)]
     pub framing: Framing,
     /// The longest message the receiver takes, header included. Left out: 192 KiB on a stream, 8 KiB in a
-    /// datagram. A longer one is refused, never cut.
+    /// datagram. A larger event is reduced to it, never cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_size: Option<Size>,
     /// The facility by name or number.
