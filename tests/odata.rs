@@ -1,8 +1,11 @@
 //! Our query strings, judged by OData parsers that nobody here wrote (npm, pinned in `tests/odata/`). The sandbox's own
 //! opinion must agree with theirs, or it would teach us to send what a real server refuses.
 
+#[path = "receivers/npm.rs"]
+mod npm;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use xdrelay::api::defender;
@@ -38,35 +41,6 @@ const REFUSED: [&str; 10] = [
     "$skip=x",
 ];
 
-/// The judges' installation, or why there is none.
-fn installed() -> Result<PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odata");
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("odata");
-    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    for name in ["package.json", "package-lock.json", "judge.cjs"] {
-        std::fs::copy(source.join(name), place.join(name)).map_err(|error| format!("{name}: {error}"))?;
-    }
-    let lock = std::fs::read(source.join("package-lock.json")).map_err(|error| error.to_string())?;
-    let done = place.join("installed.lock");
-    if std::fs::read(&done).is_ok_and(|installed| installed == lock) {
-        return Ok(place);
-    }
-    let npm = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", "--fetch-retries=1"])
-        .current_dir(&place)
-        .output()
-        .map_err(|error| format!("npm cannot be run: {error}; install Node.js 20 or newer with npm"))?;
-    if !npm.status.success() {
-        let why = String::from_utf8_lossy(&npm.stderr).into_owned();
-        return Err(format!(
-            "npm ci fails in {}; it needs a package registry or a full npm cache: {why}",
-            place.display()
-        ));
-    }
-    std::fs::write(&done, lock).map_err(|error| error.to_string())?;
-    Ok(place)
-}
-
 /// One line of verdicts for each query.
 fn judged(place: &Path, queries: &[String]) -> Result<Vec<String>, String> {
     let mut node = Command::new("node")
@@ -93,7 +67,8 @@ fn taken_by_the_sandbox(query: &str) -> bool {
 fn our_queries_are_odata_to_others() {
     let ours = queries();
     let refused = REFUSED.map(str::to_owned);
-    let verdicts = installed().and_then(|place| judged(&place, &[&ours[..], &refused[..]].concat()));
+    let verdicts =
+        npm::installed("odata", &["judge.cjs"]).and_then(|place| judged(&place, &[&ours[..], &refused[..]].concat()));
     let verdicts = match verdicts {
         Ok(verdicts) => verdicts,
         Err(why) if std::env::var_os("CI").is_some() => panic!("the OData parsers are missing: {why}"),

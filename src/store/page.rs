@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::core::poller::{Brief, Committed};
 use crate::core::seen::{self, Mark, News, Verdict};
+use crate::model::digest::beginning;
 use crate::model::event::Event;
 use crate::model::incident::{Fields, Head, Row};
 use crate::model::moment::Moment;
@@ -129,6 +130,5 @@ fn shorten(head: &mut Head) {
 
 /// Cuts a text to so many bytes, less where a character would be torn.
 pub(crate) fn truncate(text: &mut String, bytes: usize) {
-    let whole = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(whole.unwrap_or_default());
+    text.truncate(beginning(text, bytes).len());
 }

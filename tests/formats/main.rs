@@ -3,6 +3,8 @@
 mod cef;
 mod ecs;
 mod leef;
+#[path = "../receivers/npm.rs"]
+mod npm;
 mod ocsf;
 #[path = "../receivers/python.rs"]
 mod python;

@@ -2,10 +2,10 @@
 //! the normalisation and the allowed values of every field. No test is in here.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fs::{FlockOperation, flock};
+use crate::npm;
 
 /// What the schema says against each of these documents, `OK` where nothing; or nothing, and then somebody was told. In CI that
 /// is a failure. Below the first name of a prefix anything may stand.
@@ -24,7 +24,7 @@ pub(crate) fn roots() -> Option<Vec<String>> {
 
 #[expect(clippy::print_stdout, reason = "whoever runs the tests has to see what was not tested")]
 fn asked(argument: &str, input: Vec<u8>) -> Option<Vec<String>> {
-    match installed().and_then(|place| run(&place, argument, input)) {
+    match npm::installed("formats/ecs", &["judge.cjs"]).and_then(|place| run(&place, argument, input)) {
         Ok(lines) => Some(lines),
         Err(why) => {
             println!("SKIPPED: nothing was read back against Elastic's schema: {why}");
@@ -32,33 +32,6 @@ fn asked(argument: &str, input: Vec<u8>) -> Option<Vec<String>> {
             None
         }
     }
-}
-
-fn installed() -> Result<PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/ecs");
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ecs");
-    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    // Tests of one binary want it at the same time.
-    let lock = std::fs::File::create(place.join("lock")).map_err(|error| error.to_string())?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|error| error.to_string())?;
-    for name in ["package.json", "package-lock.json", "judge.cjs"] {
-        std::fs::copy(source.join(name), place.join(name)).map_err(|error| format!("{name}: {error}"))?;
-    }
-    let list = std::fs::read(source.join("package-lock.json")).map_err(|error| error.to_string())?;
-    let done = place.join("installed.lock");
-    if std::fs::read(&done).is_ok_and(|installed| installed == list) {
-        return Ok(place);
-    }
-    let npm = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", "--fetch-retries=1"])
-        .current_dir(&place)
-        .output()
-        .map_err(|error| format!("npm cannot be run: {error}; install Node.js 20 or newer with npm"))?;
-    if !npm.status.success() {
-        return Err(format!("npm ci fails in {}: {}", place.display(), String::from_utf8_lossy(&npm.stderr)));
-    }
-    std::fs::write(&done, list).map_err(|error| error.to_string())?;
-    Ok(place)
 }
 
 fn run(place: &Path, argument: &str, input: Vec<u8>) -> Result<Vec<String>, String> {
