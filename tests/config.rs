@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use xdrelay::config::problem::{Place, Severity};
 use xdrelay::config::{Config, load, parse};
+use xdrelay::identity::Credential;
 use xdrelay::model::names::TenantName;
 
 /// Stands in the cases wherever somebody may have put a secret, and never in what is said about it.
@@ -25,6 +26,9 @@ credential = { kind = "client_secret", file = "$DIR/secret" }
 kind = "file"
 path = "$DIR/incidents.ndjson"
 "#;
+
+/// The key of the certificates that the cases name; `ring` makes no RSA key.
+const APP_KEY: &str = include_str!("identity/keys/one.pem");
 
 /// One case of `tests/config/mistakes.txt`.
 struct Case {
@@ -73,6 +77,20 @@ fn directory() -> tempfile::TempDir {
     write("key.pem", &key.signing_key.serialize_pem(), 0o600);
     write("other-key.pem", &rcgen::KeyPair::generate().expect("a key").serialize_pem(), 0o600);
     write("not-pem", "hello", 0o644);
+    let (app, day) = (rcgen::KeyPair::from_pem(APP_KEY).expect("a key"), std::time::Duration::from_secs(24 * 3600));
+    let of_app = |end: std::time::SystemTime| {
+        let mut params = rcgen::CertificateParams::default();
+        params.not_before = (end - 400 * day).into();
+        params.not_after = end.into();
+        params.self_signed(&app).expect("a certificate").pem()
+    };
+    let now = std::time::SystemTime::now();
+    write("app.pem", &of_app(now + 365 * day), 0o644);
+    write("app-soon.pem", &of_app(now + 10 * day + day / 2), 0o644);
+    write("app-gone.pem", &of_app(now - day), 0o644);
+    write("app.key", APP_KEY, 0o600);
+    write("app-for-all.key", APP_KEY, 0o644);
+    write("app-together.pem", &(of_app(now + 365 * day) + APP_KEY), 0o600);
     std::fs::create_dir(dir.path().join("directory")).expect("made");
     dir
 }
@@ -237,8 +255,8 @@ fn the_examples_load() {
     }
     let mut complaints = Vec::new();
     for name in names {
-        // The one inside a container listens to everybody, two send newlines over TLS, and each says why.
-        let expected = usize::from(["container.toml", "qradar.toml", "arcsight.toml"].contains(&name.as_str()));
+        // Two send newlines over TLS, and each says why.
+        let expected = usize::from(["qradar.toml", "arcsight.toml"].contains(&name.as_str()));
         match parse(&[example(&name).0], std::iter::empty()) {
             Ok(loaded) if loaded.warnings.len() == expected => {}
             Ok(loaded) => complaints.push(format!("{name}: {:?}", loaded.warnings)),
@@ -369,6 +387,19 @@ fn the_full_example_has_every_key() {
             let shown = table.contains_key(&known) || shown_elsewhere || shown_in_words;
             assert!(shown, "full.toml does not have `{known}` in [{name}]");
         }
+    }
+}
+
+#[test]
+fn the_full_example_shows_every_kind_of_credential() {
+    let (_, text) = example("full.toml");
+    let usual = text.lines().find(|line| line.starts_with("credential = ")).expect("the usual one");
+    for kind in Credential::KINDS {
+        let shown = text.lines().find(|line| line.contains(&format!("credential = {{ kind = \"{kind}\"")));
+        let shown = shown.unwrap_or_else(|| panic!("full.toml does not show {kind}"));
+        let config = read(&text.replace(usual, shown.trim_start_matches(['#', ' '])));
+        let tenant = config.tenants.values().next().expect("a tenant");
+        assert_eq!(tenant.credential.kind(), kind);
     }
 }
 

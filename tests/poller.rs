@@ -10,7 +10,7 @@ use xdrelay::core::quota::{Lane, Limits, Quota};
 use xdrelay::core::reading::PROBE;
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
-use xdrelay::model::page::{FetchError, Page, Query};
+use xdrelay::model::page::{Alerts, FetchError, Page, Query};
 use xdrelay::model::timestamp::Timestamp;
 
 const EPOCH: u64 = 1_800_000_000;
@@ -25,12 +25,17 @@ struct Table {
 
 impl Table {
     fn new(start: Start, position: Option<Position>) -> Self {
+        Self::of(start, position, false)
+    }
+
+    fn of(start: Start, position: Option<Position>, lists_alerts_apart: bool) -> Self {
         let now = Moment::from_nanos(1_000_000_000);
         let settings = Settings {
             interval: None,
             overlap: Duration::from_secs(1800),
             sweep_every: Duration::from_secs(60),
             page_size: 10,
+            lists_alerts_apart,
             list: LIMITS,
             audit: Audit { every: Duration::from_secs(3600), window: Duration::from_secs(86_400) },
             deep_audit: Audit { every: Duration::from_secs(86_400), window: Duration::from_secs(30 * 86_400) },
@@ -45,9 +50,15 @@ impl Table {
 
     /// A poller that has been reading for a while.
     fn running() -> Self {
+        Self::running_where(false)
+    }
+
+    /// The same, where alerts are listed apart or not.
+    fn running_where(lists_alerts_apart: bool) -> Self {
         let swept = Some(server_time(0));
         let audited = Audited { near: swept, deep: swept };
-        let mut table = Self::new(Start::Now, Some(Position { swept, audited, ..Position::start(server_time(0)) }));
+        let position = Position { swept, audited, ..Position::start(server_time(0)) };
+        let mut table = Self::of(Start::Now, Some(position), lists_alerts_apart);
         table.told_the_time();
         table.fetch(Reader::Sweep);
         table.answer(Reader::Sweep, rows(0..0));
@@ -86,12 +97,17 @@ impl Table {
 
     /// Answers a call and commits its rows, all of them unseen.
     fn answer(&mut self, reader: Reader, rows: Vec<Row>) {
+        self.answer_with(reader, rows, None);
+    }
+
+    /// The same with an answer that lacks rows, where there is a reason for it.
+    fn answer_with(&mut self, reader: Reader, rows: Vec<Row>, incomplete: Option<&str>) {
         let unseen = Committed {
             unseen_rows: rows.len() as u32,
             oldest_unseen: rows.iter().filter_map(Row::last_update).min(),
             ..Committed::default()
         };
-        self.answer_only(reader, rows);
+        self.hear(reader, rows, incomplete);
         match self.poller.todo(reader, self.now, &mut self.quota) {
             Todo::Commit(Commit::Rows(..)) => self.poller.committed(reader, &Done::Rows(unseen), self.now),
             todo @ (Todo::Wait(_) | Todo::Fetch(..) | Todo::Commit(Commit::Position(_) | Commit::Quarantine(_))) => {
@@ -101,8 +117,13 @@ impl Table {
     }
 
     fn answer_only(&mut self, reader: Reader, rows: Vec<Row>) {
+        self.hear(reader, rows, None);
+    }
+
+    fn hear(&mut self, reader: Reader, rows: Vec<Row>, incomplete: Option<&str>) {
         let date = Some(server_time(self.now.since(Moment::default()).as_secs()));
-        self.poller.fetched(reader, Ok(Page { rows, date }), self.now, &mut self.quota);
+        let page = Page { rows, date, incomplete: incomplete.map(str::to_owned) };
+        self.poller.fetched(reader, Ok(page), self.now, &mut self.quota);
     }
 
     /// The position that the sweep wants to be durable, made so. Where it asks first whether there is anything at all, there is.
@@ -122,6 +143,37 @@ impl Table {
             }
         }
         panic!("no position after ten steps");
+    }
+
+    /// Reads for so long from a source that answers every call with one row that is known. Returns the rows that each reader had
+    /// made durable, and the cursors.
+    fn read_for(&mut self, span: Duration, incomplete: Option<&str>) -> ([usize; 2], Vec<Timestamp>) {
+        let (mut taken, mut cursors, end) = ([0, 0], Vec::new(), self.now + span);
+        while self.now < end {
+            let mut until = Vec::new();
+            for reader in [Reader::Tail, Reader::Sweep] {
+                match self.poller.todo(reader, self.now, &mut self.quota) {
+                    Todo::Wait(moment) => until.push(moment),
+                    Todo::Fetch(_, lane) => {
+                        assert!(self.quota.charge(lane, self.now).is_some(), "what it asks for can be paid");
+                        self.hear(reader, rows(0..1), incomplete);
+                    }
+                    Todo::Commit(Commit::Rows(_, page)) => {
+                        taken[reader as usize] += page.rows.len();
+                        self.poller.committed(reader, &Done::Rows(Committed::default()), self.now);
+                    }
+                    Todo::Commit(Commit::Position(position)) => {
+                        cursors.push(position.cursor);
+                        self.poller.committed(reader, &Done::Position(position), self.now);
+                    }
+                    Todo::Commit(Commit::Quarantine(quarantine)) => panic!("{quarantine:?}"),
+                }
+            }
+            if let [tail, sweep] = until[..] {
+                self.now = tail.min(sweep).max(self.now + Duration::from_millis(1));
+            }
+        }
+        (taken, cursors)
     }
 
     /// How long until the reader wants its next call.
@@ -159,7 +211,12 @@ fn a_first_answer_that_lies_about_the_time_does_not_move_the_start() {
     let mut table = Table::new(Start::Now, None);
     table.fetch(Reader::Sweep);
     let tomorrow = Some(server_time(86_400));
-    table.poller.fetched(Reader::Sweep, Ok(Page { rows: rows(0..1), date: tomorrow }), table.now, &mut table.quota);
+    table.poller.fetched(
+        Reader::Sweep,
+        Ok(Page { rows: rows(0..1), date: tomorrow, ..Page::default() }),
+        table.now,
+        &mut table.quota,
+    );
     table.told_the_time();
     assert!(table.position().cursor < server_time(10));
 }
@@ -338,4 +395,49 @@ fn an_outage_is_waited_for_and_not_stormed() {
         }
     }
     assert!((50..160).contains(&calls), "{calls} calls in an hour");
+}
+
+#[test]
+fn a_tail_that_fails_for_one_row_asks_without_alerts_and_goes_on_behind_it() {
+    let unavailable = || FetchError::Unavailable { after: None, why: "500".into() };
+    let mut table = Table::running_where(true);
+    for _ in 0..2 {
+        assert_eq!(table.fetch(Reader::Tail).0.alerts, Alerts::Within);
+        table.fail(Reader::Tail, unavailable());
+    }
+    let (query, _) = table.fetch(Reader::Tail);
+    assert_eq!((query.alerts, query.top), (Alerts::Apart, 10));
+    table.answer(Reader::Tail, rows(0..3));
+    let (query, _) = table.fetch(Reader::Tail);
+    assert_eq!((query.alerts, query.window.from), (Alerts::Within, server_time(2)), "behind the newest row");
+    let mut down = Table::running_where(true);
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        asked.push(down.fetch(Reader::Tail).0.alerts);
+        down.fail(Reader::Tail, unavailable());
+    }
+    let (within, apart) = (Alerts::Within, Alerts::Apart);
+    assert_eq!(asked, [within, within, apart, within, apart, within], "all of them may be down as well");
+    let mut elsewhere = Table::running();
+    for _ in 0..6 {
+        assert_eq!(elsewhere.fetch(Reader::Tail).0.alerts, Alerts::Within);
+        elsewhere.fail(Reader::Tail, unavailable());
+    }
+}
+
+#[test]
+fn what_the_source_lacks_is_no_reason_to_hold_back_what_it_has_and_none_to_move_the_cursor() {
+    let swept = Some(server_time(4000));
+    let position = Position { swept, audited: Audited { near: swept, deep: swept }, ..Position::start(server_time(0)) };
+    let mut table = Table::new(Start::Now, Some(position));
+    let (taken, cursors) = table.read_for(seconds(3600), Some("a provider is away"));
+    assert!(500 < taken[0] && 60 < taken[1], "rows flow on: {taken:?}");
+    assert_eq!(cursors, []);
+    for reader in [Reader::Tail, Reader::Sweep] {
+        let error = table.poller.health().reader(reader).error.as_ref().map(|(error, _)| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("a provider is away")), "{reader:?}");
+    }
+    let (_, cursors) = table.read_for(seconds(200), None);
+    assert!(cursors.iter().any(|&cursor| server_time(2000) < cursor), "it is back: {cursors:?}");
+    assert!(table.poller.health().reader(Reader::Sweep).error.is_none());
 }

@@ -10,7 +10,7 @@ use xdrelay::core::reading::{Reading, Refusals, Step};
 use xdrelay::core::seen;
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
-use xdrelay::model::page::{FetchError, Query, Window};
+use xdrelay::model::page::{Alerts, FetchError, Query, Window};
 use xdrelay::model::timestamp::Timestamp;
 
 const NOW: u64 = 1_800_000_000;
@@ -22,12 +22,23 @@ struct List {
     rows: Vec<(u32, u64, u64)>,
     /// Every page that holds one of these fails.
     poison: BTreeSet<u32>,
+    /// The same, but only with its alerts.
+    poison_within: BTreeSet<u32>,
+    lists_alerts_apart: bool,
+    /// Seconds that are read so at once.
+    expected_apart: BTreeSet<Timestamp>,
+    /// These are missing, and an answer that should hold one says that something is.
+    missing: BTreeSet<u32>,
+    /// Every answer says so.
+    all_lack: bool,
     /// Every page with more rows than this is too large.
     rows_max: Option<usize>,
     /// A `$skip` of so many rows is refused.
     skip_max: Option<u32>,
     refuses_bounds: bool,
     refuses_created: bool,
+    /// It listed rows before.
+    doubts_nothing: bool,
     /// Nothing works for so many calls, counted from the first.
     down_for: u32,
     /// So many rows leave the front of the list before each call that asks for more than a second.
@@ -54,7 +65,8 @@ impl List {
         Self::of((0..count).map(|id| (id, NOW - u64::from(id) - 1, NOW - 100_000)))
     }
 
-    fn answer(&mut self, query: &Query, call: u32) -> Result<Vec<Row>, FetchError> {
+    /// The rows, and whether some are missing.
+    fn answer(&mut self, query: &Query, call: u32) -> Result<(Vec<Row>, bool), FetchError> {
         let refuse = |why: &str| Err(FetchError::Rejected { why: why.into() });
         let down = || Err(FetchError::Unavailable { after: None, why: "500".into() });
         if call < self.down_for {
@@ -81,13 +93,16 @@ impl List {
             within(&query.window, *updated) && query.created.is_none_or(|window| within(&window, *created))
         });
         let page: Vec<_> = wanted.skip(query.skip as usize).take(query.top as usize).collect();
-        if page.iter().any(|(id, ..)| self.poison.contains(id)) {
+        let is_within = query.alerts == Alerts::Within;
+        assert!(is_within || self.lists_alerts_apart, "nobody asks for what there is not");
+        if page.iter().any(|(id, ..)| self.poison.contains(id) || (is_within && self.poison_within.contains(id))) {
             return down();
         }
+        let lacks = self.all_lack || page.iter().any(|(id, ..)| self.missing.contains(id));
         if self.rows_max.is_some_and(|most| most < page.len()) {
             return Err(FetchError::TooLarge { limit: 1 });
         }
-        Ok(page.into_iter().map(|&row| json(row)).collect())
+        Ok((page.into_iter().filter(|(id, ..)| !self.missing.contains(id)).map(|&row| json(row)).collect(), lacks))
     }
 
     fn read_without_bounds(self) -> Outcome {
@@ -102,7 +117,9 @@ impl List {
     fn read_knowing(mut self, refusals: Refusals) -> Outcome {
         let everything = Window { from: Timestamp::from_seconds(NOW - 100_000), to: None };
         let horizon = Timestamp::from_seconds(NOW);
-        let mut reading = Reading::new(&[everything], 10, refusals, horizon, false);
+        let mut reading = Reading::new(&[everything], 10, refusals, horizon, self.doubts_nothing)
+            .listing_alerts_apart(self.lists_alerts_apart);
+        reading.expect_apart(&self.expected_apart);
         let mut outcome = Outcome {
             read: BTreeSet::new(),
             quarantine: Quarantine::default(),
@@ -117,11 +134,16 @@ impl List {
                     let answer = self.answer(&query, outcome.calls);
                     outcome.calls += 1;
                     match answer {
-                        Ok(rows) => {
+                        Ok((rows, lacks)) => {
                             outcome
                                 .read
                                 .extend(rows.iter().filter_map(|row| seen::id_of(row).as_str().parse::<u32>().ok()));
-                            reading.read(&rows, now);
+                            match lacks {
+                                false => reading.read(&rows, now),
+                                true => {
+                                    reading.read_in_part(&rows, "206", None, now);
+                                }
+                            }
                         }
                         Err(error) => {
                             reading.failed(&error, None, now);
@@ -143,6 +165,11 @@ impl List {
         outcome.refusals = reading.refusals();
         outcome
     }
+}
+
+/// The seconds of these rows of [`List::one_a_second`].
+fn seconds_of(ids: &[u32]) -> BTreeSet<Timestamp> {
+    ids.iter().map(|&id| Timestamp::from_seconds(NOW - u64::from(id) - 1)).collect()
 }
 
 fn json((id, updated, created): (u32, u64, u64)) -> Row {
@@ -259,4 +286,66 @@ fn pages_that_are_too_large_are_read_with_fewer_rows() {
 fn a_list_that_shrinks_faster_than_it_is_read_is_cut_until_it_can_be() {
     let outcome = List { leaving: 30, ..List::one_a_second(400) }.read();
     assert_eq!(outcome.end, Step::Complete, "{:?}", outcome.end);
+}
+
+#[test]
+fn an_incident_that_fails_only_with_its_alerts_is_read_without_them_and_nothing_goes_to_quarantine() {
+    for poison in [0, 57, 199] {
+        let list = List { poison_within: [poison].into(), lists_alerts_apart: true, ..List::one_a_second(200) };
+        let outcome = complete(list, &[], 250);
+        assert!(outcome.quarantine.is_empty(), "{outcome:?}");
+    }
+    let second = || List { lists_alerts_apart: true, ..List::of((0..40).map(|id| (id, NOW - 500, NOW - 1000))) };
+    let outcome = complete(List { poison_within: [3, 17, 18].into(), ..second() }, &[], 250);
+    assert!(outcome.quarantine.is_empty(), "{outcome:?}");
+    let outcome = complete(List { poison_within: [3, 17].into(), poison: [17].into(), ..second() }, &[17], 150);
+    assert_eq!(outcome.quarantine.windows().len(), 1, "what fails without them too");
+    let elsewhere = List { poison_within: [57].into(), ..List::one_a_second(200) };
+    complete(elsewhere, &[57], 250);
+}
+
+#[test]
+fn rows_that_one_page_lacks_are_cut_down_to_their_second() {
+    let outcome = complete(List { missing: [57, 58].into(), ..List::one_a_second(200) }, &[57, 58], 400);
+    assert_eq!(outcome.quarantine.windows().len(), 2);
+}
+
+#[test]
+fn where_every_answer_lacks_rows_what_comes_is_read_and_nothing_is_concluded() {
+    let every_third: BTreeSet<u32> = (0..200).filter(|id| id % 3 == 0).collect();
+    let outcome = List { missing: every_third, all_lack: true, ..List::one_a_second(200) }.read();
+    assert_eq!(outcome.end, Step::Broken("206".into()));
+    assert!(outcome.quarantine.is_empty() && outcome.calls < 100, "{outcome:?}");
+    assert_eq!(outcome.read, (0..200).filter(|id| id % 3 != 0).collect());
+    let outcome = List { all_lack: true, ..List::of([]) }.read();
+    assert_eq!(outcome.end, Step::Broken("206".into()), "no rows are no proof either");
+}
+
+#[test]
+fn a_probe_that_lacks_rows_shows_that_the_source_works() {
+    // The poisoned row fails; everything else is answered, in part. It is found all the same, and nothing is concluded.
+    let outcome = List { poison: [57].into(), all_lack: true, ..List::one_a_second(200) }.read();
+    assert!(matches!(outcome.end, Step::Broken(_)), "{outcome:?}");
+    assert_eq!(outcome.read.len(), 199);
+}
+
+#[test]
+fn a_second_that_was_read_without_its_alerts_before_is_read_so_at_once() {
+    let list = || List { poison_within: [57, 58].into(), lists_alerts_apart: true, ..List::one_a_second(200) };
+    let first = complete(list(), &[], 250);
+    let again = complete(List { expected_apart: seconds_of(&[57, 58]), ..list() }, &[], 80);
+    assert!(again.calls + 30 < first.calls, "{} calls and then {}", first.calls, again.calls);
+    complete(List { expected_apart: seconds_of(&[3, 199]), ..list() }, &[], 250);
+}
+
+#[test]
+fn a_row_that_is_too_large_for_any_page_is_there_all_the_same() {
+    let window = Window { from: Timestamp::from_seconds(NOW), to: None };
+    let mut reading = Reading::new(&[window], 10, Refusals::default(), Timestamp::from_seconds(NOW), true);
+    for _ in 0..2 {
+        reading.read(&[], Moment::from_nanos(0));
+    }
+    assert!(reading.is_doubting(), "nothing was changed lately; is there anything at all?");
+    assert!(reading.failed(&FetchError::TooLarge { limit: 1 }, None, Moment::from_nanos(0)));
+    assert_eq!(reading.step(), Step::Complete);
 }

@@ -79,17 +79,26 @@ impl Daemon {
     /// # Errors
     /// Something cannot be written or started.
     pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str], tenant: &str, tables: &str) -> io::Result<Self> {
+        Self::of_all(&[sandbox], arguments, tenant, tables)
+    }
+
+    /// The same with a tenant for each of these sandboxes.
+    ///
+    /// # Errors
+    /// Something cannot be written or started.
+    pub(crate) fn of_all(sandboxes: &[&Sandbox], arguments: &[&str], tenant: &str, tables: &str) -> io::Result<Self> {
         // Beside the build, not in /tmp: that may be memory, where fsync costs nothing.
         let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let config = dir.path().join("xdrelay.toml");
-        let secret = dir.path().join("secret");
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(secret)?
-            .write_all(sandbox.secret().as_bytes())?;
-        fs::write(&config, configuration(dir.path(), sandbox, tenant, tables))?;
+        let mut text = configuration(dir.path());
+        for (number, sandbox) in sandboxes.iter().enumerate() {
+            let secret = dir.path().join(format!("secret-{number}"));
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret)?;
+            file.write_all(sandbox.secret().as_bytes())?;
+            text.push_str(&tenant_table(number, &secret, sandbox, tenant));
+        }
+        text.push_str(tables);
+        fs::write(&config, text)?;
         let child = Command::new(env!("CARGO_BIN_EXE_xdrelay"))
             .arg("run")
             .arg("-c")
@@ -153,9 +162,8 @@ pub(crate) struct Usage {
     pub(crate) resident_peak: f64,
 }
 
-fn configuration(dir: &Path, sandbox: &Sandbox, tenant: &str, tables: &str) -> String {
-    let (dir, url) = (dir.display(), sandbox.url().as_str().trim_end_matches('/'));
-    let (tenant_id, client_id) = (sandbox.tenant_id(), sandbox.client_id());
+fn configuration(dir: &Path) -> String {
+    let dir = dir.display();
     format!(
         "state_dir = \"{dir}/state\"\n\
          [log]\n\
@@ -164,14 +172,20 @@ fn configuration(dir: &Path, sandbox: &Sandbox, tenant: &str, tables: &str) -> S
          min_free = \"16 MiB\"\n\
          [sinks.file]\n\
          kind = \"file\"\n\
-         path = \"{dir}/incidents.ndjson\"\n\
-         [tenants.bench]\n\
+         path = \"{dir}/incidents.ndjson\"\n"
+    )
+}
+
+fn tenant_table(number: usize, secret: &Path, sandbox: &Sandbox, tenant: &str) -> String {
+    let (secret, url) = (secret.display(), sandbox.url().as_str().trim_end_matches('/'));
+    let (tenant_id, client_id) = (sandbox.tenant_id(), sandbox.client_id());
+    format!(
+        "[tenants.bench-{number}]\n\
          tenant_id = \"{tenant_id}\"\n\
          client_id = \"{client_id}\"\n\
-         credential = {{ kind = \"client_secret\", file = \"{dir}/secret\" }}\n\
+         credential = {{ kind = \"client_secret\", file = \"{secret}\" }}\n\
          api_url = \"{url}\"\n\
          login_url = \"{url}\"\n\
-         {tenant}\n\
-         {tables}\n"
+         {tenant}\n"
     )
 }

@@ -2,12 +2,12 @@
 //! mean there what they mean here.
 
 use xdrelay::api::defender;
-use xdrelay::model::page::{Query, Window};
+use xdrelay::model::page::{Alerts, Query, Window};
 use xdrelay::model::timestamp::Timestamp;
 use xdrelay::sandbox::filter::Filter;
-use xdrelay::sandbox::incident::{IncidentNumber, Status};
+use xdrelay::sandbox::incident::{Incident, IncidentNumber, Status};
 use xdrelay::sandbox::query::{ListQuery, Taste};
-use xdrelay::sandbox::rows::Revision;
+use xdrelay::sandbox::rows::{Facts, Revision};
 
 use crate::input::Input;
 
@@ -50,6 +50,8 @@ fn revision(time: Timestamp, status: Status, assigned_to: Option<&'static str>) 
         shown_from: time,
         sequence: 1,
         json: "{}".into(),
+        // Only Graph filters by them, and none of them is a time.
+        facts: Facts::new(Incident::new(IncidentNumber(1), Timestamp::default(), 0, 1)),
     }
 }
 
@@ -57,7 +59,13 @@ fn a_query_of_ours(mut input: Input<'_>) {
     // Until a time that has a date.
     let mut time = || Timestamp::from_ticks(input.number() % 2_534_022_071_999_999_999);
     let window = Window { from: time(), to: Some(time()) };
-    let query = Query { window, created: None, skip: u32::from(input.byte()), top: 1 + input.below(100) as u32 };
+    let query = Query {
+        window,
+        created: None,
+        skip: u32::from(input.byte()),
+        top: 1 + input.below(100) as u32,
+        alerts: Alerts::Within,
+    };
     let asked = ListQuery::parse(&defender::list_query(&query), TASTE).expect("a query of ours");
     assert_eq!((asked.top, asked.skip), (Some(u64::from(query.top)), u64::from(query.skip)));
     let filter = asked.filter.expect("a filter");

@@ -148,7 +148,7 @@ impl Source {
         let page = rows.into_iter().skip(query.skip as usize).take(top as usize);
         let rows = page.map(|(_, revision)| revision.row.clone()).collect();
         let date = (trouble != Trouble::Dateless).then(|| Self::time(at).floor_to_second());
-        Ok(Page { rows, date })
+        Ok(Page { rows, date, ..Page::default() })
     }
 
     /// Panics where a closed window holds more calls than its quota, counted on arrival.

@@ -1,7 +1,8 @@
 //! What the loops say of themselves, for everybody who asks. Writing to it never waits on anything, and no decision is made
 //! from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,18 +14,68 @@ use crate::model::names::{SinkName, TenantName};
 /// A loop that has not come round for this long is stuck: the longest wait on the world (a call or a delivery) is two minutes.
 const STUCK_AFTER: Duration = Duration::from_secs(300);
 
+/// Events that are kept to be shown.
+pub const RECENT_MAX: usize = 50;
+
 /// The board.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Board {
     state: Mutex<State>,
+    shows_incidents: AtomicBool,
+    start: Instant,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { state: Mutex::default(), shows_incidents: AtomicBool::new(false), start: Instant::now() }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    tenants: BTreeMap<TenantName, TenantStatus>,
-    sinks: BTreeMap<SinkName, SinkStatus>,
+    tenants: BTreeMap<TenantName, Tenant>,
+    sinks: BTreeMap<SinkName, Sink>,
     beats: BTreeMap<String, Instant>,
-    paused: Option<String>,
+    paused: Option<(String, Instant)>,
+    last_reload: Option<Reload>,
+    recent: VecDeque<Passing>,
+    passed: u64,
+}
+
+/// What a tenant says, and what follows from when it said so.
+#[derive(Debug, Default)]
+struct Tenant {
+    status: TenantStatus,
+    /// When `lag_seconds` was true.
+    reckoned: Option<Instant>,
+    failing: Option<Instant>,
+    /// The worst since it was last asked for.
+    freshness: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct Sink {
+    status: SinkStatus,
+    failing: Option<Instant>,
+}
+
+/// An event on its way into the outbox.
+#[derive(Debug, Clone)]
+pub struct Passing {
+    /// Grows by one per event; set by the board.
+    pub number: u64,
+    /// Its id.
+    pub event_id: String,
+    /// Whose it is.
+    pub tenant: TenantName,
+    /// What happened.
+    pub kind: Kind,
+    /// When it was committed.
+    pub at: Instant,
+    /// From `lastUpdateTime` until then.
+    pub age_seconds: Option<f64>,
+    /// The incident's title and severity, where they may be shown.
+    pub content: Option<(String, String)>,
 }
 
 /// What a tenant's readers say.
@@ -60,6 +111,12 @@ pub struct TenantStatus {
     pub audit_missed: u64,
     /// What failed last, while it still does.
     pub error: Option<String>,
+    /// Its name in `api_calls_total`.
+    #[serde(default)]
+    pub error_kind: Option<String>,
+    /// For how long something has failed.
+    #[serde(default)]
+    pub failing_seconds: Option<f64>,
     /// Somebody has to do something about it.
     pub refused: bool,
     /// Failures in a row.
@@ -70,6 +127,9 @@ pub struct TenantStatus {
     pub quota_remaining: [u32; 4],
     /// Until the token ends.
     pub token_expires_seconds: Option<f64>,
+    /// Until the certificate ends that tokens are asked for with; below zero since it has.
+    #[serde(default)]
+    pub certificate_expires_seconds: Option<f64>,
 }
 
 /// What a sink's courier says.
@@ -79,6 +139,9 @@ pub struct SinkStatus {
     pub state: String,
     /// Why, where it is not delivering.
     pub error: Option<String>,
+    /// For how long it has not been delivering.
+    #[serde(default)]
+    pub failing_seconds: Option<f64>,
     /// Failures in a row.
     pub failures: u32,
     /// What is promised.
@@ -100,6 +163,50 @@ pub struct Status {
     pub sinks: BTreeMap<SinkName, SinkStatus>,
     /// Why polling is paused, where it is.
     pub paused: Option<String>,
+    /// For how long.
+    #[serde(default)]
+    pub paused_seconds: Option<f64>,
+    /// The last time that the configuration was read again; none where it never was.
+    #[serde(default)]
+    pub last_reload: Option<Reload>,
+}
+
+/// What came of reading the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// When, on our wall clock (RFC 3339).
+    pub at: String,
+    /// How it ended.
+    pub outcome: ReloadOutcome,
+    /// The tables that differ from what runs: they want a restart.
+    #[serde(default)]
+    pub restart_for: Vec<String>,
+}
+
+/// How reading the configuration again ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadOutcome {
+    /// It is what runs now.
+    Applied,
+    /// Its tenants run now; the rest wants a restart.
+    Partly,
+    /// Something is wrong with it: what ran before goes on.
+    Refused,
+}
+
+impl ReloadOutcome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Applied, Self::Partly, Self::Refused];
+
+    /// The word in `/status` and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Partly => "partly",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 impl TenantStatus {
@@ -112,20 +219,83 @@ impl TenantStatus {
 impl Board {
     /// Writes what a tenant says.
     pub fn tenant(&self, name: &TenantName, write: impl FnOnce(&mut TenantStatus)) {
-        write(self.state().tenants.entry(name.clone()).or_default());
+        let mut state = self.state();
+        let Tenant { status, reckoned, failing, .. } = state.tenants.entry(name.clone()).or_default();
+        let lag_before = status.lag_seconds;
+        write(status);
+        if status.lag_seconds != lag_before {
+            *reckoned = Some(Instant::now());
+        }
+        *failing = since(*failing, status.error.is_some());
+    }
+
+    /// This tenant is not there any more, nor are these loops of it.
+    pub fn forget(&self, name: &TenantName, loops: &[String]) {
+        let mut state = self.state();
+        state.tenants.remove(name);
+        state.beats.retain(|who, _| !loops.contains(who));
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self, reload: Reload) {
+        self.state().last_reload = Some(reload);
     }
 
     /// Writes what a sink says.
     pub fn sink(&self, name: &SinkName, write: impl FnOnce(&mut SinkStatus)) {
-        write(self.state().sinks.entry(name.clone()).or_default());
+        let mut state = self.state();
+        let Sink { status, failing } = state.sinks.entry(name.clone()).or_default();
+        write(status);
+        *failing = since(*failing, status.error.is_some());
     }
 
     /// Polling is paused, for this reason; or goes on. True where that is news.
     pub fn paused(&self, why: Option<String>) -> bool {
         let mut state = self.state();
         let news = state.paused.is_some() != why.is_some();
-        state.paused = why;
+        let begun = state.paused.as_ref().map_or_else(Instant::now, |(_, begun)| *begun);
+        state.paused = why.map(|why| (why, begun));
         news
+    }
+
+    /// These events of one tenant have been committed. The last [`RECENT_MAX`] of all tenants are kept.
+    pub fn passed(&self, tenant: &TenantName, events: impl IntoIterator<Item = Passing>) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let worst = &mut state.tenants.entry(tenant.clone()).or_default().freshness;
+        let up = self.start.elapsed().as_secs_f64();
+        for mut event in events {
+            // What was changed before the start is no measure of how fresh we are.
+            *worst = event.age_seconds.filter(|age| *age <= up).into_iter().chain(*worst).reduce(f64::max);
+            state.passed += 1;
+            event.number = state.passed;
+            if state.recent.len() == RECENT_MAX {
+                state.recent.pop_front();
+            }
+            state.recent.push_back(event);
+        }
+    }
+
+    /// The last events after this number, oldest first.
+    pub fn recent(&self, after: u64) -> Vec<Passing> {
+        self.state().recent.iter().filter(|event| after < event.number).cloned().collect()
+    }
+
+    /// From `lastUpdateTime` to committed in seconds, the worst of each tenant since this was last asked.
+    pub fn take_freshness(&self) -> BTreeMap<TenantName, f64> {
+        let mut state = self.state();
+        let tenants = state.tenants.iter_mut();
+        tenants.filter_map(|(name, tenant)| Some((name.clone(), tenant.freshness.take()?))).collect()
+    }
+
+    /// Allows titles and severities of incidents on the board.
+    pub fn show_incidents(&self) {
+        self.shows_incidents.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether titles and severities of incidents are allowed.
+    pub fn shows_incidents(&self) -> bool {
+        self.shows_incidents.load(Ordering::Relaxed)
     }
 
     /// This loop has come round.
@@ -152,14 +322,90 @@ impl Board {
         stuck.map(|(who, _)| who.clone()).collect()
     }
 
-    /// Everything at once.
+    /// Everything at once. What grows by itself has grown: a tenant that says nothing any more does not look fresh.
     pub fn status(&self) -> Status {
         let state = self.state();
-        Status { tenants: state.tenants.clone(), sinks: state.sinks.clone(), paused: state.paused.clone() }
+        let tenants = state.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.now()));
+        let sinks = state.sinks.iter().map(|(name, sink)| {
+            (name.clone(), SinkStatus { failing_seconds: seconds(sink.failing), ..sink.status.clone() })
+        });
+        Status {
+            tenants: tenants.collect(),
+            sinks: sinks.collect(),
+            paused: state.paused.as_ref().map(|(why, _)| why.clone()),
+            paused_seconds: seconds(state.paused.as_ref().map(|(_, begun)| *begun)),
+            last_reload: state.last_reload.clone(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while writing leaves numbers that are a little off, which is no reason to lose the board.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tenant {
+    fn now(&self) -> TenantStatus {
+        let since_reckoned = self.reckoned.map_or(0.0, |reckoned| reckoned.elapsed().as_secs_f64());
+        TenantStatus {
+            lag_seconds: self.status.lag_seconds.map(|lag| lag + since_reckoned),
+            failing_seconds: seconds(self.failing),
+            ..self.status.clone()
+        }
+    }
+}
+
+/// When it began, where it is so now.
+fn since(begun: Option<Instant>, is_so: bool) -> Option<Instant> {
+    is_so.then(|| begun.unwrap_or_else(Instant::now))
+}
+
+fn seconds(begun: Option<Instant>) -> Option<f64> {
+    begun.map(|begun| begun.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passing(tenant: &TenantName, age_seconds: f64) -> Passing {
+        Passing {
+            number: 0,
+            event_id: "contoso/1/2/3".into(),
+            tenant: tenant.clone(),
+            kind: Kind::Created,
+            at: Instant::now(),
+            age_seconds: Some(age_seconds),
+            content: None,
+        }
+    }
+
+    #[test]
+    fn the_last_events_are_kept_and_no_more() {
+        let (board, contoso) = (Board::default(), TenantName::new("contoso"));
+        for age in 0..120 {
+            board.passed(&contoso, [passing(&contoso, f64::from(age))]);
+        }
+        let numbers: Vec<u64> = board.recent(0).iter().map(|event| event.number).collect();
+        assert_eq!(numbers, (71..=120).collect::<Vec<_>>());
+        assert_eq!(board.recent(118).len(), 2);
+        board.passed(&contoso, [passing(&contoso, 1e-9), passing(&contoso, 0.0)]);
+        assert_eq!(board.take_freshness()[&contoso], 1e-9, "the worst that was changed since the start");
+        assert!(board.take_freshness().is_empty(), "it was asked for just now");
+    }
+
+    #[test]
+    fn a_failure_has_a_beginning_until_it_is_over() {
+        let (board, contoso) = (Board::default(), TenantName::new("contoso"));
+        let failing = |board: &Board| board.status().tenants[&contoso].failing_seconds;
+        board.tenant(&contoso, |status| status.lag_seconds = Some(5.0));
+        assert_eq!(failing(&board), None);
+        board.tenant(&contoso, |status| status.error = Some("no route".into()));
+        let begun = failing(&board).expect("it fails");
+        board.tenant(&contoso, |status| status.error = Some("no answer".into()));
+        assert!(begun <= failing(&board).expect("it fails still"), "another error is the same trouble");
+        assert!(5.0 < board.status().tenants[&contoso].lag_seconds.expect("a lag"), "it grows by itself");
+        board.tenant(&contoso, |status| status.error = None);
+        assert_eq!(failing(&board), None);
     }
 }

@@ -1,7 +1,9 @@
 //! The metrics of `/metrics`, with the names that dashboards rely on. Counts what it is told; a scrape fills in the rest.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -11,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::admin::board::Status;
+use crate::admin::board::{ReloadOutcome, Status};
+use crate::admin::series::{OfTenant, Series};
 use crate::model::event::Kind;
 use crate::model::names::{SinkName, TenantName};
 use crate::model::timestamp::Timestamp;
@@ -20,8 +23,9 @@ use crate::store::tally::Tally;
 /// From a second, which a quiet tail takes, to a day, which an outage takes.
 const BUCKETS: [f64; 13] = [1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 
-type Gauges<L> = Family<L, Gauge<f64, AtomicU64>>;
-type Histograms<L> = Family<L, Histogram, Buckets>;
+type Number = Gauge<f64, AtomicU64>;
+type Gauges<L> = Series<L, Number>;
+type Histograms<L> = Series<L, Histogram, Buckets>;
 
 /// All metrics.
 #[derive(Debug)]
@@ -30,19 +34,29 @@ pub struct Metrics {
     source_lag: Gauges<ByTenant>,
     freshness: Histograms<ByTenant>,
     delivery: Histograms<ByTenantAndSink>,
-    events: Family<ByTenantAndKind, Counter>,
+    events: Series<ByTenantAndKind, Counter>,
     delivered: Family<BySink, Counter>,
     refused: Family<BySink, Counter>,
-    outbox_events: Gauges<BySink>,
-    outbox_oldest: Gauges<BySink>,
-    api_calls: Family<ByCall, Counter>,
+    outbox_events: Family<BySink, Number>,
+    outbox_oldest: Family<BySink, Number>,
+    outbox_bytes: Number,
+    outbox_limit: Number,
+    disk_free: Number,
+    disk_min_free: Number,
+    api_calls: Series<ByCall, Counter>,
     quota_remaining: Gauges<ByQuota>,
-    audit_missed: Family<ByTenant, Counter>,
+    audit_missed: Series<ByTenant, Counter>,
     quarantined: Gauges<ByTenant>,
     visibility_lag: Histograms<ByTenantAndPass>,
     clock_skew: Gauges<ByTenant>,
     token_expires: Gauges<ByTenant>,
+    certificate_expires: Gauges<ByTenant>,
+    reloads: Family<ByOutcome, Counter>,
+    calls: Mutex<Calls>,
 }
+
+/// Calls of the source since the start, by tenant and endpoint.
+pub type Calls = BTreeMap<(TenantName, &'static str), u64>;
 
 #[derive(Debug, Clone)]
 struct Buckets;
@@ -95,6 +109,23 @@ struct ByQuota {
     window: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
+macro_rules! of_tenant {
+    ($($labels:ty),*) => {
+        $(impl OfTenant for $labels {
+            fn tenant(&self) -> &TenantName {
+                &self.tenant.0
+            }
+        })*
+    };
+}
+
+of_tenant!(ByTenant, ByTenantAndSink, ByTenantAndKind, ByTenantAndPass, ByCall, ByQuota);
+
 /// A name of ours as the value of a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Label<T>(T);
@@ -110,62 +141,108 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("xdrelay"),
-            source_lag: Family::default(),
-            freshness: Family::new_with_constructor(Buckets),
-            delivery: Family::new_with_constructor(Buckets),
-            events: Family::default(),
+            source_lag: Series::of(Family::default()),
+            freshness: Series::of(Family::new_with_constructor(Buckets)),
+            delivery: Series::of(Family::new_with_constructor(Buckets)),
+            events: Series::of(Family::default()),
             delivered: Family::default(),
             refused: Family::default(),
             outbox_events: Family::default(),
             outbox_oldest: Family::default(),
-            api_calls: Family::default(),
-            quota_remaining: Family::default(),
-            audit_missed: Family::default(),
-            quarantined: Family::default(),
-            visibility_lag: Family::new_with_constructor(Buckets),
-            clock_skew: Family::default(),
-            token_expires: Family::default(),
+            outbox_bytes: Number::default(),
+            outbox_limit: Number::default(),
+            disk_free: Number::default(),
+            disk_min_free: Number::default(),
+            api_calls: Series::of(Family::default()),
+            quota_remaining: Series::of(Family::default()),
+            audit_missed: Series::of(Family::default()),
+            quarantined: Series::of(Family::default()),
+            visibility_lag: Series::of(Family::new_with_constructor(Buckets)),
+            clock_skew: Series::of(Family::default()),
+            token_expires: Series::of(Family::default()),
+            certificate_expires: Series::of(Family::default()),
+            reloads: Family::default(),
+            calls: Mutex::default(),
         };
         metrics.register();
+        for outcome in ReloadOutcome::ALL {
+            metrics.reloads.get_or_create(&ByOutcome { outcome: outcome.as_str() }).inc_by(0);
+        }
         metrics
     }
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("source_lag_seconds", "Now less the start of the last complete sweep", self.source_lag.clone());
-        r.register("freshness_seconds", "From lastUpdateTime to committed", self.freshness.clone());
-        r.register("delivery_seconds", "From lastUpdateTime to acknowledged", self.delivery.clone());
-        r.register("events", "Events taken in", self.events.clone());
+        r.register(
+            "source_lag_seconds",
+            "Now less the start of the last complete sweep",
+            self.source_lag.family().clone(),
+        );
+        r.register("freshness_seconds", "From lastUpdateTime to committed", self.freshness.family().clone());
+        r.register("delivery_seconds", "From lastUpdateTime to acknowledged", self.delivery.family().clone());
+        r.register("events", "Events taken in", self.events.family().clone());
         r.register("delivered", "Events acknowledged", self.delivered.clone());
         r.register("refused", "Events refused for good", self.refused.clone());
         r.register("outbox_events", "Events that wait", self.outbox_events.clone());
         r.register("outbox_oldest_seconds", "Age of the oldest event that waits", self.outbox_oldest.clone());
-        r.register("api_calls", "Calls of the source", self.api_calls.clone());
-        r.register("quota_remaining", "Calls that may go at once", self.quota_remaining.clone());
-        r.register("audit_missed", "Events that only an audit found", self.audit_missed.clone());
-        r.register("quarantined", "Windows of time that cannot be read", self.quarantined.clone());
-        r.register("visibility_lag_seconds", "From lastUpdateTime to visible, by pass", self.visibility_lag.clone());
-        r.register("clock_skew_seconds", "Our clock less the source's", self.clock_skew.clone());
-        r.register("token_expires_seconds", "Until the token ends", self.token_expires.clone());
+        r.register("outbox_bytes", "What the outbox holds, compressed", self.outbox_bytes.clone());
+        r.register("outbox_limit_bytes", "outbox.max_size: from there on polling pauses", self.outbox_limit.clone());
+        r.register("disk_free_bytes", "What is free on the disk of the state directory", self.disk_free.clone());
+        r.register("disk_min_free_bytes", "outbox.min_free: below it polling pauses", self.disk_min_free.clone());
+        r.register("api_calls", "Calls of the source", self.api_calls.family().clone());
+        r.register("quota_remaining", "Calls that may go at once", self.quota_remaining.family().clone());
+        r.register("audit_missed", "Events that only an audit found", self.audit_missed.family().clone());
+        r.register("quarantined", "Windows of time that cannot be read", self.quarantined.family().clone());
+        r.register(
+            "visibility_lag_seconds",
+            "From lastUpdateTime to visible, by pass",
+            self.visibility_lag.family().clone(),
+        );
+        r.register("clock_skew_seconds", "Our clock less the source's", self.clock_skew.family().clone());
+        r.register("token_expires_seconds", "Until the token ends", self.token_expires.family().clone());
+        let certificate = "Until the certificate of the sign-in ends";
+        r.register("certificate_expires_seconds", certificate, self.certificate_expires.family().clone());
+        r.register("config_reloads", "Readings of the configuration since the start", self.reloads.clone());
+    }
+
+    /// A sink begins. Its counters are there from the first scrape on: one that appears with a 1 is no increase to Prometheus.
+    pub fn sink_begins(&self, sink: &SinkName) {
+        self.delivered.get_or_create(&BySink { sink: Label(sink.clone()) }).inc_by(0);
+        self.refused.get_or_create(&BySink { sink: Label(sink.clone()) }).inc_by(0);
+    }
+
+    /// A tenant begins; the same.
+    pub fn tenant_begins(&self, tenant: &TenantName) {
+        self.audit_missed.with(&ByTenant { tenant: Label(tenant.clone()) }, |count| _ = count.inc_by(0));
+        for kind in Kind::ALL {
+            let labels = ByTenantAndKind { tenant: Label(tenant.clone()), kind: Label(kind) };
+            self.events.with(&labels, |count| _ = count.inc_by(0));
+        }
+        for outcome in ["ok", "throttled", "unavailable", "unauthorized", "refused"] {
+            let labels = ByCall { tenant: Label(tenant.clone()), endpoint: "list", outcome };
+            self.api_calls.with(&labels, |count| _ = count.inc_by(0));
+        }
     }
 
     /// An event has been committed.
     pub fn committed(&self, tenant: &TenantName, kind: Kind, last_update: Option<Timestamp>) {
-        self.events.get_or_create(&ByTenantAndKind { tenant: Label(tenant.clone()), kind: Label(kind) }).inc();
+        self.events
+            .with(&ByTenantAndKind { tenant: Label(tenant.clone()), kind: Label(kind) }, |count| _ = count.inc());
         if let Some(age) = last_update.map(age) {
-            self.freshness.get_or_create(&ByTenant { tenant: Label(tenant.clone()) }).observe(age.as_secs_f64());
+            let labels = ByTenant { tenant: Label(tenant.clone()) };
+            self.freshness.with(&labels, |ages| ages.observe(age.as_secs_f64()));
         }
     }
 
     /// A row was seen for the first time so long after its `lastUpdateTime`, by this kind of pass, and was not there before.
     pub fn visible_after(&self, tenant: &TenantName, pass: &'static str, lag: Duration) {
         let labels = ByTenantAndPass { tenant: Label(tenant.clone()), pass };
-        self.visibility_lag.get_or_create(&labels).observe(lag.as_secs_f64());
+        self.visibility_lag.with(&labels, |lags| lags.observe(lag.as_secs_f64()));
     }
 
     /// An audit has found so many events that the sweeps had not.
     pub fn audit_missed(&self, tenant: &TenantName, count: u64) {
-        self.audit_missed.get_or_create(&ByTenant { tenant: Label(tenant.clone()) }).inc_by(count);
+        self.audit_missed.with(&ByTenant { tenant: Label(tenant.clone()) }, |missed| _ = missed.inc_by(count));
     }
 
     /// A sink has acknowledged an event.
@@ -173,7 +250,7 @@ impl Metrics {
         self.delivered.get_or_create(&BySink { sink: Label(sink.clone()) }).inc();
         if let Some(age) = last_update.map(age) {
             let labels = ByTenantAndSink { tenant: Label(tenant.clone()), sink: Label(sink.clone()) };
-            self.delivery.get_or_create(&labels).observe(age.as_secs_f64());
+            self.delivery.with(&labels, |ages| ages.observe(age.as_secs_f64()));
         }
     }
 
@@ -184,7 +261,40 @@ impl Metrics {
 
     /// A call of the source has been answered.
     pub fn called(&self, tenant: &TenantName, endpoint: &'static str, outcome: &'static str) {
-        self.api_calls.get_or_create(&ByCall { tenant: Label(tenant.clone()), endpoint, outcome }).inc();
+        self.api_calls.with(&ByCall { tenant: Label(tenant.clone()), endpoint, outcome }, |calls| _ = calls.inc());
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        *calls.entry((tenant.clone(), endpoint)).or_default() += 1;
+    }
+
+    /// Calls of the source since the start.
+    pub fn calls(&self) -> Calls {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The configuration was read again.
+    pub fn reloaded(&self, outcome: ReloadOutcome) {
+        self.reloads.get_or_create(&ByOutcome { outcome: outcome.as_str() }).inc();
+    }
+
+    /// This tenant is not there any more. What it left in the outbox still counts as delivered when it is.
+    pub fn forget(&self, tenant: &TenantName) {
+        let is_there = |name: &TenantName| name != tenant;
+        self.freshness.retain(is_there);
+        self.delivery.retain(is_there);
+        self.events.retain(is_there);
+        self.api_calls.retain(is_there);
+        self.audit_missed.retain(is_there);
+        self.visibility_lag.retain(is_there);
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).retain(|(name, _), _| name != tenant);
+        self.retain_gauges(is_there);
+    }
+
+    /// Of these tenants only: a scrape may have seen one that is gone meanwhile.
+    fn retain_gauges(&self, is_there: impl Fn(&TenantName) -> bool + Copy) {
+        self.quota_remaining.retain(is_there);
+        let by_tenant =
+            [&self.source_lag, &self.quarantined, &self.clock_skew, &self.token_expires, &self.certificate_expires];
+        by_tenant.into_iter().for_each(|gauges| gauges.retain(is_there));
     }
 
     /// The text of a scrape, in OpenMetrics format.
@@ -198,22 +308,30 @@ impl Metrics {
     }
 
     fn fill_in(&self, status: &Status, tally: Option<&Tally>) {
+        self.retain_gauges(|name| status.tenants.contains_key(name));
         for (name, tenant) in &status.tenants {
             let by_tenant = ByTenant { tenant: Label(name.clone()) };
             let set = |family: &Gauges<ByTenant>, value: Option<f64>| {
                 if let Some(value) = value {
-                    family.get_or_create(&by_tenant).set(value);
+                    family.with(&by_tenant, |gauge| _ = gauge.set(value));
                 }
             };
             set(&self.source_lag, tenant.lag_seconds);
             set(&self.quarantined, Some(tenant.quarantined as f64));
             set(&self.clock_skew, tenant.clock_skew_seconds);
             set(&self.token_expires, tenant.token_expires_seconds);
+            set(&self.certificate_expires, tenant.certificate_expires_seconds);
             let quotas = [("list", "minute"), ("list", "hour"), ("get", "minute"), ("get", "hour")];
             for ((endpoint, window), remaining) in quotas.into_iter().zip(tenant.quota_remaining) {
                 let labels = ByQuota { tenant: Label(name.clone()), endpoint, window };
-                self.quota_remaining.get_or_create(&labels).set(f64::from(remaining));
+                self.quota_remaining.with(&labels, |gauge| _ = gauge.set(f64::from(remaining)));
             }
+        }
+        if let Some(tally) = tally {
+            self.outbox_bytes.set(tally.outbox_bytes as f64);
+            self.outbox_limit.set(tally.outbox_limit_bytes as f64);
+            self.disk_free.set(tally.free_bytes as f64);
+            self.disk_min_free.set(tally.min_free_bytes as f64);
         }
         for (name, behind) in tally.map(|tally| &tally.sinks).into_iter().flatten() {
             let by_sink = BySink { sink: Label(name.clone()) };
@@ -257,6 +375,7 @@ mod tests {
         metrics.visible_after(&tenant, "sweep", Duration::from_secs(40));
         let mut status = Status::default();
         let lag = Some(61.5);
+        status.tenants.entry(TenantName::new("fabrikam")).or_default().certificate_expires_seconds = Some(-3.5);
         status.tenants.entry(tenant).or_default().lag_seconds = lag;
         let tally = Tally { sinks: [(sink, crate::store::tally::Behind::default())].into(), ..Tally::default() };
         let text = metrics.scrape(&status, Some(&tally));
@@ -274,8 +393,14 @@ mod tests {
             "xdrelay_quarantined{tenant=\"contoso\"} 0",
             "xdrelay_visibility_lag_seconds_count{tenant=\"contoso\",pass=\"sweep\"} 1",
             "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"get\",window=\"hour\"} 0",
+            "xdrelay_certificate_expires_seconds{tenant=\"fabrikam\"} -3.5",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("certificate_expires_seconds{tenant=\"contoso\""), "it has none:\n{text}");
+        metrics.forget(&TenantName::new("contoso"));
+        let text = metrics.scrape(&Status::default(), None);
+        assert!(!text.contains("tenant="), "a series of a tenant that is gone is left:\n{text}");
+        assert!(text.contains("xdrelay_delivered_total{sink=\"siem\"} 1"), "the sink is still there:\n{text}");
     }
 }

@@ -3,7 +3,18 @@
 
 pub mod board;
 pub mod control;
+pub mod diagnosis;
+mod doorway;
+mod gate;
+pub mod history;
+pub mod live;
+mod login;
 pub mod metrics;
+mod page;
 pub mod refused;
 pub mod replay;
+mod series;
 pub mod server;
+pub mod token;
+mod tries;
+mod view;

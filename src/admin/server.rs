@@ -6,23 +6,27 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::Router;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::board::{Board, Status};
+use crate::admin::doorway::{Doorway, Peer};
+use crate::admin::gate::{self, Gate, Stranger};
+use crate::admin::live::Live;
 use crate::admin::metrics::Metrics;
-use crate::admin::{refused, replay};
+use crate::admin::{login, page, refused, replay};
 use crate::model::names::{IncidentId, TenantName};
 use crate::model::page::FetchError;
 use crate::store::Store;
+use crate::transport::secret::SecretSource;
 
 /// The name of the Unix socket in the state directory.
 pub const SOCKET: &str = "control.sock";
@@ -40,6 +44,8 @@ pub struct Eyes {
     pub asks: mpsc::Sender<Ask>,
     /// Where replays are ordered.
     pub replays: replay::Desk,
+    /// What the status page shows.
+    pub live: Arc<Live>,
 }
 
 /// Somebody wants one incident, through the quota.
@@ -100,12 +106,25 @@ pub fn listen_locally(state_dir: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves what everybody may see on TCP.
+/// Serves what everybody may see on TCP, or who has the token, where there is one.
 ///
 /// # Errors
-/// The listener fails.
-pub async fn serve(listener: TcpListener, eyes: Eyes, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, open_routes().with_state(eyes)).with_graceful_shutdown(stop.cancelled_owned()).await
+/// The listener fails, or there is no randomness to be had for sessions.
+pub async fn serve(
+    listener: TcpListener,
+    token: Option<SecretSource>,
+    eyes: Eyes,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let has_token = token.is_some();
+    let gate = Gate::new(listener.local_addr()?, token).ok_or_else(|| std::io::Error::other("no randomness"))?;
+    let mut routes = open_routes().merge(page::routes());
+    if has_token {
+        routes = routes.merge(login::routes(gate.clone()));
+    }
+    let routes = routes.layer(middleware::from_fn_with_state(gate, gate::guard)).with_state(eyes);
+    let service = routes.into_make_service_with_connect_info::<Peer>();
+    axum::serve(Doorway::new(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 /// Serves the same, the incidents themselves and what changes something on the Unix socket, which only its owner can open.
@@ -138,19 +157,25 @@ async fn metrics(State(eyes): State<Eyes>) -> Response {
     }
 }
 
-async fn healthz(State(eyes): State<Eyes>) -> Response {
+async fn healthz(State(eyes): State<Eyes>, stranger: Option<Extension<Stranger>>) -> Response {
     let mut stuck = eyes.board.stuck();
     if let Err(error) = eyes.store.state() {
         stuck.push(format!("store: {error}"));
     }
     let code = if stuck.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(serde_json::json!({ "stuck": stuck }))).into_response()
+    match stranger {
+        Some(_) => code.into_response(),
+        None => (code, Json(serde_json::json!({ "stuck": stuck }))).into_response(),
+    }
 }
 
-async fn readyz(State(eyes): State<Eyes>) -> Response {
+async fn readyz(State(eyes): State<Eyes>, stranger: Option<Extension<Stranger>>) -> Response {
     let readiness = Readiness::of(&eyes.board.status(), eyes.store.room().problem());
     let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(readiness)).into_response()
+    match stranger {
+        Some(_) => code.into_response(),
+        None => (code, Json(readiness)).into_response(),
+    }
 }
 
 async fn status(State(eyes): State<Eyes>) -> Json<Status> {

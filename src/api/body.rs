@@ -60,6 +60,38 @@ pub(crate) fn decoded(encoding: Encoding, bytes: Vec<u8>, size_max: u64) -> Resu
     }
 }
 
+/// How many bytes they unpack to, as far as they are `enough`: more than that is `enough` and one. Holds none of them.
+pub(crate) fn unpacked_size(encoding: Encoding, bytes: &[u8], enough: u64) -> u64 {
+    let size = |decoder: &mut dyn Read| {
+        let mut counted = Counted(0);
+        // What breaks off has been unpacked up to there.
+        let _ = std::io::copy(&mut decoder.take(enough.saturating_add(1)), &mut counted);
+        counted.0
+    };
+    match encoding {
+        Encoding::Identity => bytes.len() as u64,
+        Encoding::Gzip => size(&mut MultiGzDecoder::new(bytes)),
+        Encoding::Deflate if looks_like_zlib(bytes) => {
+            size(&mut ZlibDecoder::new(bytes)).max(size(&mut DeflateDecoder::new(bytes)))
+        }
+        Encoding::Deflate => size(&mut DeflateDecoder::new(bytes)),
+    }
+}
+
+/// Counts what is written to it.
+struct Counted(u64);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// RFC 1950 section 2.2: method 8, a window of 32 KiB at most, and a check that makes both bytes divisible by 31.
 fn looks_like_zlib(bytes: &[u8]) -> bool {
     match bytes {
@@ -233,6 +265,24 @@ mod tests {
             assert_eq!(decoded(encoding, bytes.clone(), 9_999_999), Err(FetchError::TooLarge { limit: 9_999_999 }));
             assert_eq!(decoded(encoding, bytes, 10_000_000).expect("decoded").len(), bomb.len());
         }
+    }
+
+    #[test]
+    fn the_size_is_known_before_it_is_unpacked() {
+        let page = vec![b' '; 5_000];
+        for (encoding, bytes) in [
+            (Encoding::Identity, page.clone()),
+            (Encoding::Gzip, gzip(&page)),
+            (Encoding::Gzip, [gzip(&page[..3_000]), gzip(&page[3_000..])].concat()),
+            (Encoding::Deflate, zlib(&page)),
+            (Encoding::Deflate, bare(&page, Compression::best())),
+        ] {
+            assert_eq!(unpacked_size(encoding, &bytes, 5_000), 5_000, "{encoding:?}");
+            assert!(4_000 < unpacked_size(encoding, &bytes, 4_000), "{encoding:?}");
+        }
+        let broken = gzip(&[b' '; 1 << 20]);
+        assert!(unpacked_size(Encoding::Gzip, &broken[..broken.len() - 9], 1_000) == 1_001, "cut at its end");
+        assert_eq!(unpacked_size(Encoding::Gzip, b"none", 1_000), 0);
     }
 
     #[test]

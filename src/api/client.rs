@@ -8,13 +8,18 @@ use http::header::{ACCEPT, ACCEPT_ENCODING};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::api::answer::{Answer, ERROR_SIZE_MAX, Endpoint};
-use crate::api::{Dialect, Settings, defender};
+use crate::api::answer::Answer;
+use crate::api::body::{Encoding, unpacked_size};
+use crate::api::completion::Completion;
+use crate::api::failure::{ERROR_SIZE_MAX, Endpoint};
+use crate::api::{Settings, defender, graph};
 use crate::identity::TokenError;
 use crate::identity::token::{Token, Tokens};
+use crate::model::dialect::Dialect;
 use crate::model::incident::Row;
 use crate::model::names::IncidentId;
-use crate::model::page::{FetchError, Page, Query};
+use crate::model::page::{Alerts, AlertsPage, FetchError, Page, Query, excerpt};
+use crate::transport::hands;
 use crate::transport::http::{BodyError, body, call_causes};
 
 /// A permission that was granted meanwhile is in new tokens only: after a 403, a token older than this is given up. A younger one
@@ -36,6 +41,26 @@ impl Client {
         Self { http, tokens, settings: Arc::new(settings) }
     }
 
+    /// Whether this row of an answer to this query is all there is of its incident, or is a stub and says so. What is not has to be
+    /// completed, see [`completion`](Self::completion).
+    pub fn is_whole(&self, query: &Query, row: &Row) -> bool {
+        let comes_with_alerts = match (self.settings.dialect, query.alerts) {
+            (Dialect::Defender, Alerts::Within | Alerts::Apart) | (Dialect::Graph, Alerts::Within) => true,
+            (Dialect::Graph, Alerts::Apart) => false,
+        };
+        row.truncated || (comes_with_alerts && !row.cut)
+    }
+
+    /// Bytes of the incidents of a page at most, for whoever makes one larger.
+    pub fn max_body_size(&self) -> u64 {
+        self.settings.max_body_size
+    }
+
+    /// Whether incidents and their alerts can be asked for apart from each other.
+    pub fn asks_for_alerts_apart(&self) -> bool {
+        self.settings.dialect.lists_alerts_apart()
+    }
+
     /// One page: one call, or none where there is no token.
     ///
     /// # Errors
@@ -43,6 +68,7 @@ impl Client {
     pub async fn list(&self, query: &Query) -> Result<Page, FetchError> {
         let url = match self.settings.dialect {
             Dialect::Defender => defender::list_url(&self.settings.api_url, query),
+            Dialect::Graph => graph::list_url(&self.settings.api_url, query),
         };
         let answer = self.ask(url, Endpoint::List).await?;
         self.understood(answer, Answer::page).await
@@ -55,9 +81,57 @@ impl Client {
     pub async fn get(&self, id: &IncidentId) -> Result<Row, FetchError> {
         let url = match self.settings.dialect {
             Dialect::Defender => defender::incident_url(&self.settings.api_url, id),
+            Dialect::Graph => graph::incident_url(&self.settings.api_url, id),
         };
         let answer = self.ask(url.ok_or(FetchError::NotFound)?, Endpoint::Get).await?;
         self.understood(answer, Answer::incident).await
+    }
+
+    /// One incident without its alerts, for where it cannot be had with them: one call, or none where there is no token. Where the
+    /// API gives them all the same, so does this.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn get_without_alerts(&self, id: &IncidentId) -> Result<Row, FetchError> {
+        let url = match self.settings.dialect {
+            Dialect::Defender => defender::incident_url(&self.settings.api_url, id),
+            Dialect::Graph => graph::bare_incident_url(&self.settings.api_url, id),
+        };
+        let answer = self.ask(url.ok_or(FetchError::NotFound)?, Endpoint::Get).await?;
+        self.understood(answer, Answer::incident).await
+    }
+
+    /// A page of the alerts of one incident, from behind so many of them: one call, or none where there is no token. What it says of
+    /// a next page is not followed.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; `NotFound` where the incident is gone.
+    pub async fn alerts(&self, id: &IncidentId, skip: u32) -> Result<AlertsPage, FetchError> {
+        let url = match self.settings.dialect {
+            Dialect::Defender => None,
+            Dialect::Graph => graph::alerts_url(&self.settings.api_url, id, skip),
+        };
+        let garbled =
+            || FetchError::Garbled { why: format!("the alerts of {:?} cannot be asked for", excerpt(id.as_str())) };
+        let answer = self.ask(url.ok_or_else(garbled)?, Endpoint::Alerts).await?;
+        self.understood(answer, Answer::alerts).await
+    }
+
+    /// What completes an incident that came without all of its alerts.
+    ///
+    /// # Errors
+    /// [`FetchError::Garbled`]: it has no id to ask by.
+    pub fn completion(&self, row: Row) -> Result<Completion, FetchError> {
+        Completion::of(row, self.settings.max_incident_size)
+    }
+
+    /// The incident of a completion that needs nothing more. As with a page, putting it together is not for a thread that others
+    /// wait for.
+    ///
+    /// # Errors
+    /// See [`Completion::row`].
+    pub async fn completed(&self, completion: Completion) -> Result<Row, FetchError> {
+        aside(move || completion.row()).await
     }
 
     /// The answer, if it is a 200 with a whole body.
@@ -65,15 +139,30 @@ impl Client {
         let token = self.tokens.token().await.map_err(no_token)?;
         let request = self.http.get(url.clone()).bearer_auth(token.secret().expose_secret());
         let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "gzip");
-        let response = request.timeout(self.settings.request_timeout).send().await;
-        let response = response.map_err(|error| FetchError::Unavailable { after: None, why: call_causes(error) })?;
+        let request = match self.settings.dialect {
+            Dialect::Defender => request,
+            Dialect::Graph => request.header("Prefer", graph::PREFER),
+        };
+        // The time is taken here: what is waited for a place in memory is not the server's.
+        let (patience, begun) = (self.settings.request_timeout, Instant::now());
+        let response = tokio::time::timeout(patience, request.timeout(patience + hands::WAIT_MAX).send()).await;
+        let unavailable = |why| FetchError::Unavailable { after: None, why };
+        let response =
+            response.map_err(|_| unavailable(format!("timed out: no answer within {} s", patience.as_secs())))?;
+        let response = response.map_err(|error| unavailable(call_causes(error)))?;
+        let patience = patience.saturating_sub(begun.elapsed());
         let (status, headers) = (response.status(), response.headers().clone());
-        if status == http::StatusCode::OK {
-            let body = body(response, self.settings.max_body_size).await.map_err(|error| self.no_body(error))?;
+        if is_answered(status, self.settings.dialect) {
+            let body = hands::body(response, self.settings.max_body_size, patience).await;
+            let body = body.map_err(|error| self.no_body(error))?;
+            // An encoding that is none of ours is not unpacked.
+            let encoding = Encoding::of(&headers).unwrap_or(Encoding::Identity);
+            hands::take_up(unpacked_size(encoding, &body, hands::SMALL)).await;
             return Ok(Answer { status, headers, body, url, token });
         }
         // The status says enough where the body does not come.
-        let body = body(response, ERROR_SIZE_MAX).await.unwrap_or_default();
+        let body = tokio::time::timeout(patience, body(response, ERROR_SIZE_MAX)).await;
+        let body = body.map_or_else(|_| Vec::new(), Result::unwrap_or_default);
         let answer = Answer { status, headers, body, url, token };
         let failure = answer.failure(endpoint, self.settings.dialect);
         self.give_up(&answer.token, &failure);
@@ -111,13 +200,27 @@ impl Client {
         understand: fn(Answer, &Settings) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let settings = Arc::clone(&self.settings);
-        match tokio::task::spawn_blocking(move || understand(answer, &settings)).await {
-            Ok(outcome) => outcome,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(FetchError::Unavailable { after: None, why: "the program is stopping".into() }),
-            },
-        }
+        aside(move || understand(answer, &settings)).await
+    }
+}
+
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
+    match hands::aside(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(FetchError::Unavailable { after: None, why: "the program is stopping".into() }),
+        },
+    }
+}
+
+/// Whether there is something to read: Graph says by 206 that a part of it is missing (its page on errors of the security API).
+pub(crate) fn is_answered(status: http::StatusCode, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Defender => status == http::StatusCode::OK,
+        Dialect::Graph => matches!(status, http::StatusCode::OK | http::StatusCode::PARTIAL_CONTENT),
     }
 }
 

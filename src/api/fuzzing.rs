@@ -7,11 +7,13 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::api::Settings;
-use crate::api::answer::{Answer, Endpoint};
+use crate::api::answer::Answer;
+use crate::api::client::is_answered;
+use crate::api::failure::Endpoint;
 use crate::identity::Fingerprint;
 use crate::identity::token::Token;
 use crate::model::incident::Row;
-use crate::model::page::{FetchError, Page};
+use crate::model::page::{AlertsPage, FetchError, Page};
 
 /// What an answer to a list call says.
 ///
@@ -25,9 +27,9 @@ pub fn page(
     token: &str,
 ) -> Result<Page, FetchError> {
     let answer = answer(settings.api_url.clone(), status, headers, body, token);
-    match status {
-        StatusCode::OK => answer.page(settings),
-        _ => Err(answer.failure(Endpoint::List, settings.dialect)),
+    match is_answered(status, settings.dialect) {
+        true => answer.page(settings),
+        false => Err(answer.failure(Endpoint::List, settings.dialect)),
     }
 }
 
@@ -43,9 +45,27 @@ pub fn incident(
     token: &str,
 ) -> Result<Row, FetchError> {
     let answer = answer(settings.api_url.clone(), status, headers, body, token);
-    match status {
-        StatusCode::OK => answer.incident(settings),
-        _ => Err(answer.failure(Endpoint::Get, settings.dialect)),
+    match is_answered(status, settings.dialect) {
+        true => answer.incident(settings),
+        false => Err(answer.failure(Endpoint::Get, settings.dialect)),
+    }
+}
+
+/// What an answer to a call for alerts says.
+///
+/// # Errors
+/// As those of [`Client::alerts`](crate::api::client::Client::alerts).
+pub fn alerts(
+    settings: &Settings,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    token: &str,
+) -> Result<AlertsPage, FetchError> {
+    let answer = answer(settings.api_url.clone(), status, headers, body, token);
+    match is_answered(status, settings.dialect) {
+        true => answer.alerts(settings),
+        false => Err(answer.failure(Endpoint::Alerts, settings.dialect)),
     }
 }
 

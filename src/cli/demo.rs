@@ -164,6 +164,7 @@ fn introduce(place: &Place, sandbox: &Sandbox, listen: SocketAddr) -> std::io::R
     output::line(format_args!("  tenant     {}api/incidents", sandbox.url()))?;
     output::line(format_args!("  incidents  {}", place.incidents.display()))?;
     output::line(format_args!("  config     {}", place.config.display()))?;
+    output::line(format_args!("  look at    http://{listen}/"))?;
     output::line(format_args!("  metrics    http://{listen}/metrics  (also /status /readyz /healthz)"))?;
     output::line(format_args!("  status     xdrelay status -c {}", place.config.display()))?;
     output::line("  stop       Ctrl-C\n")

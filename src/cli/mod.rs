@@ -5,7 +5,10 @@ mod config;
 mod demo;
 mod exit;
 mod get;
+mod healthcheck;
+mod init;
 mod log;
+mod manual;
 mod moment;
 mod output;
 mod progress;
@@ -23,6 +26,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::exit::Exit;
 use crate::config::{Config, Loaded};
+
+/// Threads for work that blocks: reading pages, files and names of hosts. Each has memory of its own that it does not give back, and
+/// hundreds of tenants would start hundreds of them.
+const BLOCKING_THREADS_MAX: usize = 64;
 
 /// Carries every new or changed Microsoft Defender XDR incident into the SIEM next to it.
 #[derive(Debug, Parser)]
@@ -55,6 +62,11 @@ enum Command {
     /// Show the effective configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Init(init::Init),
+    Healthcheck(healthcheck::Healthcheck),
+    Completions(manual::Completions),
+    #[command(hide = true)]
+    Man(manual::Man),
 }
 
 /// Which configuration.
@@ -88,7 +100,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::new(exit::INTERNAL, format!("the runtime cannot be started: {error}")).report(),
     };
@@ -104,6 +117,10 @@ pub fn main() -> ExitCode {
             Command::State(command) => command.run().await,
             Command::Render(render) => render.run(),
             Command::Config(command) => command.run(),
+            Command::Init(init) => init.run(),
+            Command::Healthcheck(healthcheck) => healthcheck.run().await,
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     });
     // A blocking read that hangs on a dead disk must not keep the process.

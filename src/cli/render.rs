@@ -23,8 +23,8 @@ const SIZE_MAX: u64 = 64 << 20;
 
 /// Write one incident in an output format.
 ///
-/// The incident is JSON as the API returns it, such as `xdrelay get` prints it. It is written as if it were seen for the first
-/// time.
+/// The incident is JSON as Defender's API or Graph returns it, such as `xdrelay get` prints it. It is written as if it were seen for
+/// the first time.
 #[derive(Debug, Args)]
 pub(crate) struct Render {
     /// json, cef, leef, ecs or ocsf, with the settings that it has where nobody sets any
@@ -93,7 +93,9 @@ impl Render {
                 let event = news.event(row, &TenantName::new(self.tenant.clone()), 1, now);
                 Ok(Event { kind: self.kind.unwrap_or(event.kind), ..event })
             }
-            Verdict::Known | Verdict::Stale | Verdict::TooSoon => Err(wrong("nothing to say of it".into())),
+            Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_) => {
+                Err(wrong("nothing to say of it".into()))
+            }
         }
     }
 
@@ -135,4 +137,35 @@ fn as_sink(event: Event, sink: &Sink) -> Result<(), Exit> {
 
 fn print(record: &[u8]) -> Result<(), Exit> {
     Ok(output::line(String::from_utf8_lossy(record))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        render: Render,
+    }
+
+    fn event(name: &str) -> Event {
+        let path = format!("{}/testdata/incidents/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let line = Line::try_parse_from(["render", "--format", "cef", &path]).expect("a command line");
+        line.render.event().unwrap_or_else(|exit| panic!("{name}: {exit:?}"))
+    }
+
+    #[test]
+    fn an_incident_of_either_api_is_read() {
+        for (defender, graph) in [("defender_padded", "graph"), ("redirected", "graph_redirected")] {
+            let (of_defender, of_graph) = (event(defender), event(graph));
+            assert_eq!(
+                (of_graph.kind, &of_graph.incident_id, of_graph.last_update, &of_graph.severity),
+                (of_defender.kind, &of_defender.incident_id, of_defender.last_update, &of_defender.severity)
+            );
+            assert_eq!(of_graph.notes, of_defender.notes);
+        }
+    }
 }

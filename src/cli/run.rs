@@ -1,11 +1,13 @@
 //! `xdrelay run`: the daemon, for as long as it is wanted or for one round.
 
+use std::sync::Arc;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::{Files, log, progress};
-use crate::config::Loaded;
+use crate::config::{self, Loaded};
 use crate::run::daemon::{self, Ending, Handle, Until};
 
 /// Run the daemon.
@@ -26,7 +28,9 @@ impl Run {
             tracing::warn!("{warning}");
         }
         let until = if self.once { Until::RoundIsDone } else { Until::Stopped };
-        let handle = Handle::default();
+        let files = self.files.paths();
+        let load = move || config::load(&files, config::environment());
+        let handle = Handle { load: Some(Arc::new(load)), ..Handle::default() };
         let shown = CancellationToken::new();
         let (board, stop) = (handle.board.clone(), shown.clone());
         let shower = tokio::spawn(async move { progress::show(&board, stop).await });

@@ -3,13 +3,15 @@
 
 use url::{Host, Url};
 
+use crate::api::{Cloud, Known, signs_in};
 use crate::config::key::{Key, looks_secret};
 use crate::config::report::Report;
 use crate::config::tenant::Tenant;
+use crate::model::dialect::Dialect;
 use crate::sink;
 use crate::sink::Config as Kind;
 use crate::transport::http::is_loopback;
-use crate::transport::tls;
+use crate::transport::{proxy, tls};
 
 /// RFC 5424 section 6.2.1, by the names of syslog(3).
 const FACILITIES: [&str; 20] = [
@@ -37,8 +39,87 @@ pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
             report.error(&key, "this is an endpoint and not the base", Some(remedy.into()));
         }
     }
-    if let Some(url) = &tenant.proxy_url {
-        proxy(&key.child("proxy_url"), url, report);
+    of_cloud(key, tenant, report);
+    proxy(key, tenant.proxy_url.as_ref(), &tenant.proxy, report);
+}
+
+/// Hosts of Microsoft's that are of another API or of another cloud than the tenant is.
+fn of_cloud(key: &Key, tenant: &Tenant, report: &mut Report) {
+    let (api, cloud) = (tenant.api, tenant.cloud);
+    let host = |url: &Option<Url>| url.as_ref().and_then(Url::host_str).map(str::to_owned);
+    if let Some(known) = host(&tenant.api_url).and_then(|host| Known::of_api(&host)) {
+        let implied = format!("leave it out: {} is what follows from `api` and `cloud`", cloud.audience(api));
+        of_api(&key.child("api_url"), "host", known, api, &implied, report);
+        if let Known::Incidents(_, clouds) = known
+            && !clouds.contains(&cloud)
+        {
+            report.error(&key.child("api_url"), of_clouds("host", clouds, cloud), Some(set_cloud(clouds, &implied)));
+        }
+    }
+    if let Some(known) = tenant.audience.as_deref().and_then(Known::of_audience) {
+        // In the clouds of governments the audience is not documented, so no cloud is compared.
+        let implied = format!("leave it out: {} is what follows from `api` and `cloud`", cloud.audience(api));
+        let key = key.child("audience");
+        of_api(&key, "audience", known, api, &implied, report);
+        let regional = tenant.audience.as_deref().and_then(|text| Url::parse(text).ok());
+        let is_regional = regional.is_some_and(|url| {
+            Cloud::ALL.iter().all(|cloud| cloud.api_url(api).host_str() != url.host_str()) && url.has_host()
+        });
+        if is_regional && !report.is_wrong(&key) {
+            report.warning(&key, "a regional host is known for no audience", Some(implied));
+        }
+    }
+    if let Some(clouds) = host(&tenant.login_url).and_then(|host| signs_in(&host))
+        && !clouds.contains(&cloud)
+    {
+        let implied =
+            format!("leave it out: {} follows from `cloud`", cloud.login_url().origin().ascii_serialization());
+        let what = of_clouds("host", clouds, cloud);
+        report.error(&key.child("login_url"), what, Some(set_cloud(clouds, &implied)));
+    }
+}
+
+/// The other API: it would answer 401 or 404, which says nothing of the reason.
+fn of_api(key: &Key, what: &str, known: Known, api: Dialect, implied: &str, report: &mut Report) {
+    match known {
+        Known::Incidents(of, _) if of == api => {}
+        Known::Incidents(of, _) => {
+            let is = format!("this {what} is of {}, and api = \"{}\" is {}", named(of), api.as_str(), named(api));
+            report.error(key, is, Some(format!("{implied}; or set api = \"{}\"", of.as_str())));
+        }
+        // Samples of Microsoft's name this audience, and some tenants may live with it; no host of it has these incidents.
+        Known::Other if what == "audience" => {
+            report.warning(key, "this audience is of another API: the token may be refused", Some(implied.to_owned()));
+        }
+        Known::Other => {
+            report.error(
+                key,
+                format!("this {what} is of another API, which has no such incidents"),
+                Some(implied.to_owned()),
+            );
+        }
+    }
+}
+
+fn named(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Defender => "the Defender XDR API",
+        Dialect::Graph => "Microsoft Graph",
+    }
+}
+
+fn of_clouds(what: &str, clouds: &[Cloud], cloud: Cloud) -> String {
+    let names: Vec<&str> = clouds.iter().map(|cloud| cloud.as_str()).collect();
+    match names.is_empty() {
+        true => format!("this {what} is of a cloud without these incidents"),
+        false => format!("this {what} is of cloud = \"{}\", not of \"{}\"", names.join("\" or \""), cloud.as_str()),
+    }
+}
+
+fn set_cloud(clouds: &[Cloud], implied: &str) -> String {
+    match clouds.first() {
+        Some(_) => format!("{implied}; or set `cloud`"),
+        None => implied.to_owned(),
     }
 }
 
@@ -46,14 +127,14 @@ pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
 pub(crate) fn of_sink(key: &Key, kind: &Kind, report: &mut Report) {
     let names = kind.settings().names();
     for (name, url) in &names.urls {
-        sink_url(&key.child(name), url, !names.secrets.is_empty(), report);
+        sink_url(&key.child(name), url, !names.secrets.is_empty() || names.credential.is_some(), report);
     }
     let is_open = |(_, url): &(&str, &Url)| url.scheme() == "http";
     if names.urls.iter().any(is_open) && names.tls.is_some_and(|tls| *tls != tls::Config::default()) {
         report.error(&key.child("tls"), "the URL is not https://", Some("use https://, or leave it out".into()));
     }
-    if let Some(url) = names.proxy {
-        proxy(&key.child("proxy_url"), url, report);
+    if let Some(settings) = names.proxy_settings {
+        proxy(key, names.proxy, settings, report);
     }
     match kind {
         Kind::Syslog(syslog) => of_syslog(key, syslog, report),
@@ -109,10 +190,29 @@ fn plain(key: &Key, url: &Url, schemes: &[&str], report: &mut Report) -> bool {
     named
 }
 
-fn proxy(key: &Key, url: &Url, report: &mut Report) {
-    plain(key, url, &["http", "https", "socks5", "socks5h"], report);
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        report.error(key, "a proxy has no path", Some("end it after the port".into()));
+/// A proxy, and what goes with it.
+fn proxy(around: &Key, url: Option<&Url>, settings: &proxy::Settings, report: &mut Report) {
+    let (key, table) = (around.child("proxy_url"), around.child("proxy"));
+    if let Some(url) = url {
+        let has_credential = !url.username().is_empty() || url.password().is_some();
+        if has_credential {
+            let remedy = format!("take them out: `user` and `password` belong in [{table}], the password by reference");
+            report.error(&key, "user name or password in a URL", Some(remedy));
+        }
+        plain(&key, url, &["http", "https", "socks5", "socks5h"], report);
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            report.error(&key, "a proxy has no path", Some("end it after the port".into()));
+        }
+    }
+    // Where `proxy_url` is there and no URL, that is in the report.
+    if url.is_none() && report.is_wrong(&key) {
+        return;
+    }
+    for (part, what, remedy) in settings.problems(url) {
+        let key = if part.is_empty() { table.clone() } else { table.child(part) };
+        if !report.is_wrong_below(&key) {
+            report.error(&key, what, Some(remedy.into()));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::config::key::Key;
-use crate::config::poll::{Interval, Poll, Quota};
+use crate::config::poll::{Interval, Poll, Quota, Share};
 use crate::config::report::Report;
 use crate::config::tenant::Tenant;
 use crate::core::quota::LIMIT_MIN;
@@ -67,7 +67,7 @@ pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
     if let Interval::Every(every) = poll.interval {
         let interval = made(key, "poll", "interval", report);
         within(&interval, every, Span::seconds(1), Span::seconds(HOUR), report);
-        let allowed = Span::seconds(HOUR.div_ceil(u64::from(tenant.quota.list_per_hour.max(1))));
+        let allowed = Span::seconds(HOUR.div_ceil(u64::from(tenant.quota.list().per_hour.max(1))));
         if every < allowed && !report.is_wrong(&interval) {
             let what =
                 format!("{every} asks more often than list_per_hour allows (one call in {allowed}, sweeps included)");
@@ -105,13 +105,23 @@ fn of_quota(key: &Key, quota: &Quota, report: &mut Report) {
         ("get_per_minute", |quota| quota.get_per_minute),
         ("get_per_hour", |quota| quota.get_per_hour),
     ];
+    let share_key = made(key, "quota", "share", report);
     for (name, value) in limits {
         let key = made(key, "quota", name, report);
         let (value, most) = (value(quota), value(&documented));
         if value < LIMIT_MIN {
             let remedy = format!("at least {LIMIT_MIN}; Microsoft allows {most}");
             report.error(&key, format!("{value} leaves no call after the margins"), Some(remedy));
-        } else if most < value {
+            continue;
+        }
+        let (share, ours) = (quota.share, quota.share.of(value));
+        if ours < LIMIT_MIN {
+            let what = format!("{share} of {name} = {value} is {ours}, which leaves no call after the margins");
+            let remedy =
+                Share::least(value, LIMIT_MIN).map(|least| format!("at least {least}, which leaves {LIMIT_MIN}"));
+            report.error(&share_key, what, remedy);
+        }
+        if most < value {
             let what = format!("{value} is more than the {most} that Microsoft documents");
             report.warning(&key, what, Some("calls beyond that are answered with 429".into()));
         }

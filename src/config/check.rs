@@ -10,7 +10,7 @@ use crate::config::report::Report;
 use crate::config::sink::Sink;
 use crate::config::tenant::{Start, Tenant};
 use crate::config::tree::Node;
-use crate::config::{Config, Log, addresses, bounds};
+use crate::config::{Admin, Config, Log, addresses, bounds};
 use crate::core::filter::Filter;
 use crate::format::{Format, Style, ecs, leef, ocsf};
 use crate::model::names::TenantName;
@@ -65,10 +65,19 @@ pub(crate) fn values(config: &Config, names: &Names, report: &mut Report) {
     }
     bounds::general(config, report);
     check_level(&config.log, report);
-    if let Some(admin) = config.admin.as_ref().filter(|admin| !admin.listen.ip().is_loopback()) {
-        let what = format!("{} is not of this machine alone, and the endpoints ask for no password", admin.listen);
-        let remedy = "keep others away with a firewall or a network policy, or listen on 127.0.0.1";
-        report.warning(&Key::of(["admin", "listen"]), what, Some(remedy.into()));
+    if let Some(admin) = &config.admin {
+        check_admin(admin, report);
+    }
+}
+
+/// What everybody can reach, nobody may read without a token.
+fn check_admin(admin: &Admin, report: &mut Report) {
+    let token = Key::of(["admin", "token"]);
+    if !admin.listen.ip().is_loopback() && admin.token.is_none() && !report.is_wrong_below(&token) {
+        let what = format!("{} is not of this machine alone, and there is no token", admin.listen);
+        let remedy = "write a token beside it, token = { file = \"/run/credentials/xdrelay.service/admin\" }, made with `openssl \
+                      rand -hex 32`, or listen on 127.0.0.1";
+        report.error(&Key::of(["admin", "listen"]), what, Some(remedy.into()));
     }
 }
 
@@ -85,10 +94,11 @@ fn check_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
             "the Directory (tenant) ID, such as 11111111-2222-3333-4444-555555555555, or a domain of the tenant";
         report.error(&key.child("tenant_id"), "neither a GUID nor a domain", Some(remedy.into()));
     }
-    if !is_guid(&tenant.client_id) {
+    let client_id = tenant.client_id.as_deref();
+    if client_id.is_some_and(|id| !is_guid(id)) {
         let remedy = "the Application (client) ID, such as 66666666-7777-8888-9999-000000000000";
         report.error(&key.child("client_id"), "not a GUID", Some(remedy.into()));
-    } else if tenant.client_id.eq_ignore_ascii_case(&tenant.tenant_id) {
+    } else if client_id.is_some_and(|id| id.eq_ignore_ascii_case(&tenant.tenant_id)) {
         let remedy = "the Application (client) ID of the app registration stands beside the Directory (tenant) ID";
         report.error(&key.child("client_id"), "the same as tenant_id", Some(remedy.into()));
     }

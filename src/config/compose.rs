@@ -11,15 +11,21 @@ use crate::config::poll::{Poll, Quota};
 use crate::config::report::Report;
 use crate::config::section::{Hints, NO_SECRETS, keys_of, read};
 use crate::config::sink::{KindName, Sink};
-use crate::config::tenant::{Api, Credential, Start, Tenant};
+use crate::config::tenant::{Start, Tenant};
 use crate::config::tree::Node;
 use crate::config::{Admin, Config, Log, OnCorrupt, Outbox, Shutdown};
 use crate::core::filter::Filter;
 use crate::format::split::Split;
 use crate::format::{Format, Style, ecs, leef, ocsf};
+use crate::identity::Credential;
+use crate::identity::certificate::Certificate;
+use crate::identity::workload_identity::WorkloadIdentity;
+use crate::model::dialect::Dialect;
 use crate::model::names::{SinkName, TenantName};
 use crate::model::units::Size;
 use crate::sink::Config as Kind;
+use crate::sink::azure_monitor;
+use crate::transport::proxy;
 use crate::transport::secret::SecretSource;
 
 /// The tables at the top.
@@ -43,6 +49,8 @@ struct General {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AdminKeys {
     listen: Option<String>,
+    token: Option<SecretSource>,
+    show_incidents: bool,
 }
 
 /// The keys of `[tenants.NAME]` that are not tables themselves.
@@ -50,9 +58,9 @@ pub(crate) struct AdminKeys {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantKeys {
     tenant_id: String,
-    client_id: String,
+    client_id: Option<String>,
     #[serde(default)]
-    api: Api,
+    api: Dialect,
     #[serde(default)]
     cloud: Cloud,
     #[serde(default)]
@@ -62,6 +70,8 @@ pub(crate) struct TenantKeys {
     audience: Option<String>,
     tls_ca_file: Option<std::path::PathBuf>,
     proxy_url: Option<url::Url>,
+    #[serde(default)]
+    proxy: proxy::Settings,
 }
 
 /// The configuration as far as it can be read; what cannot is in the report.
@@ -71,7 +81,7 @@ pub(crate) fn config(mut tree: Node, report: &mut Report) -> Config {
     let mut table = |name: &str| tables.remove(name).unwrap_or_else(Node::empty);
     let root = Key::root();
     let elsewhere = |key: &str| elsewhere(key);
-    let hints = Hints { also: &TABLES, elsewhere: &elsewhere, missing: &|_| None };
+    let hints = Hints { also: &TABLES, elsewhere: &elsewhere, ..Hints::NONE };
     let general: General = read(&mut tree, &root, hints, report).unwrap_or_default();
     let common = Common::read(table("poll"), table("quota"), report);
     Config {
@@ -165,6 +175,7 @@ fn tenant(mut node: Node, key: &Key, common: &Common, report: &mut Report) -> Op
     own::<Quota>(&mut quota, &key.child("quota"), report);
     let hints = Hints {
         also: &["credential", "poll", "quota"],
+        renamed: &|name| of_proxy(name, key),
         elsewhere: &|name| tenant_elsewhere(name, key),
         missing: &tenant_missing,
     };
@@ -177,13 +188,17 @@ fn tenant(mut node: Node, key: &Key, common: &Common, report: &mut Report) -> Op
         }
     };
     let keys = keys?;
-    if keys.api == Api::Graph {
-        report.error(&key.child("api"), "\"graph\" is not built yet", Some("use \"defender\"".into()));
+    let needs_id = credential.as_ref().is_none_or(Credential::needs_client_id);
+    if needs_id && keys.client_id.is_none() {
+        report.missing(&key.child("client_id"), tenant_missing("client_id"));
     }
     let mut poll = common.poll.overlaid(&poll);
     if let Some(table) = poll.table_mut() {
         table.entry("page_size".into()).or_insert(Node::Whole(keys.api.page_size_max().into()));
     }
+    // Both layers were read alone before, and what was wrong in them is gone.
+    let mut poll = Poll::deserialize(&poll).unwrap_or_default();
+    fit_page(&mut poll, keys.api, key, report);
     Some(Tenant {
         tenant_id: keys.tenant_id,
         client_id: keys.client_id,
@@ -195,16 +210,27 @@ fn tenant(mut node: Node, key: &Key, common: &Common, report: &mut Report) -> Op
         audience: keys.audience,
         tls_ca_file: keys.tls_ca_file,
         proxy_url: keys.proxy_url,
+        proxy: keys.proxy,
         // Where it is missing or wrong, that is in the report, and the rest is checked all the same.
         credential: credential.unwrap_or_else(|| Credential::ClientSecret(SecretSource::default())),
-        // Both layers were read alone before, and what was wrong in them is gone.
-        poll: Poll::deserialize(&poll).unwrap_or_default(),
+        poll,
         quota: Quota::deserialize(&common.quota.overlaid(&quota)).unwrap_or_default(),
     })
 }
 
-/// The kinds of credentials, those that come later among them.
-const CREDENTIAL_KINDS: [&str; 4] = ["client_secret", "certificate", "workload_identity", "managed_identity"];
+/// A page size that the other dialect takes is made to fit: `api` alone moves a tenant over.
+fn fit_page(poll: &mut Poll, api: Dialect, tenant: &Key, report: &mut Report) {
+    let (most, of_any) = (api.page_size_max(), Dialect::ALL.map(Dialect::page_size_max).into_iter().max());
+    if most < poll.page_size && Some(poll.page_size) <= of_any {
+        let own = tenant.join(["poll", "page_size"]);
+        let key = if report.index.layer(&own).is_some() { own } else { Key::of(["poll", "page_size"]) };
+        let what =
+            format!("{} is more than api = \"{}\" takes: pages of {most} are asked for", poll.page_size, api.as_str());
+        report.warning(&key, what, Some("leave it out: each API has its largest".into()));
+        poll.page_size = most;
+    }
+}
+
 const CREDENTIAL: &str = "credential = { kind = \"client_secret\", file = \"/run/credentials/xdrelay.service/NAME\" }";
 
 fn credential_of(mut node: Node, key: &Key, report: &mut Report) -> Option<Credential> {
@@ -216,27 +242,49 @@ fn credential_of(mut node: Node, key: &Key, report: &mut Report) -> Option<Crede
     let kind = match node.take("kind") {
         Some(kind) => kind,
         None => {
-            report.missing(&kind_key, Some(format!("one of {}", CREDENTIAL_KINDS.join(", "))));
+            report.missing(&kind_key, Some(format!("one of {}", Credential::KINDS.join(", "))));
             Node::Text("client_secret".into())
         }
     };
-    match kind.text() {
-        Some("client_secret") => {}
-        Some(known @ ("certificate" | "workload_identity" | "managed_identity")) => {
-            report.error(&kind_key, format!("\"{known}\" is not built yet"), Some("use \"client_secret\"".into()));
-            return None;
+    let elsewhere = |name: &str| {
+        let of = match name {
+            "file" | "env" => "client_secret",
+            "certificate" | "private_key" | "algorithm" => "certificate",
+            "token_file" => "workload_identity",
+            _ if looks_secret(name) => return Some(format!("{NO_SECRETS}: {CREDENTIAL}")),
+            _ => return None,
+        };
+        Some(format!("it is a key of a credential of kind \"{of}\""))
+    };
+    let missing = |name: &str| match name {
+        "certificate" => {
+            Some("such as certificate = \"/etc/xdrelay/app.pem\", with private_key where the key stands apart".into())
         }
+        _ => None,
+    };
+    let hints = Hints { also: &["kind"], elsewhere: &elsewhere, missing: &missing, ..Hints::NONE };
+    match kind.text() {
+        Some("certificate") => read::<Certificate>(&mut node, key, hints, report).map(Credential::Certificate),
+        Some("workload_identity") => {
+            read::<WorkloadIdentity>(&mut node, key, hints, report).map(Credential::WorkloadIdentity)
+        }
+        Some("managed_identity") => read::<Nothing>(&mut node, key, hints, report).map(|_| Credential::ManagedIdentity),
         word => {
-            let meant = word.and_then(|word| nearest(word, &CREDENTIAL_KINDS));
-            let meant = meant.map(|word| format!("did you mean \"{word}\"?"));
-            let known = || format!("one of {}", CREDENTIAL_KINDS.join(", "));
-            report.error(&kind_key, "no kind of credential", Some(meant.unwrap_or_else(known)));
+            if word != Some("client_secret") {
+                let meant = word.and_then(|word| nearest(word, &Credential::KINDS));
+                let meant = meant.map(|word| format!("did you mean \"{word}\"?"));
+                let known = || format!("one of {}", Credential::KINDS.join(", "));
+                report.error(&kind_key, "no kind of credential", Some(meant.unwrap_or_else(known)));
+            }
+            read::<SecretSource>(&mut node, key, hints, report).map(Credential::ClientSecret)
         }
     }
-    let elsewhere = |name: &str| looks_secret(name).then(|| format!("{NO_SECRETS}: {CREDENTIAL}"));
-    let hints = Hints { also: &["kind"], elsewhere: &elsewhere, ..Hints::NONE };
-    read::<SecretSource>(&mut node, key, hints, report).map(Credential::ClientSecret)
 }
+
+/// A table without keys of its own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
     let mut common = Node::empty();
@@ -256,12 +304,27 @@ fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
         KindName::Elasticsearch => sink_kind(node, key, common.kind, report).map(Kind::Elasticsearch),
         KindName::Relp => sink_kind(node, key, common.kind, report).map(Kind::Relp),
         KindName::Kafka => sink_kind(node, key, common.kind, report).map(Kind::Kafka),
-        KindName::AzureMonitor => sink_kind(node, key, common.kind, report).map(Kind::AzureMonitor),
+        KindName::AzureMonitor => azure_monitor(node, key, report).map(Kind::AzureMonitor),
     }?;
     let CommonSinkKeys { format, tenants, split, filter, max_event_size, leef, ecs, ocsf, .. } = common;
     let format = format.unwrap_or_else(|| kind.settings().format_default());
     let style = Style { format, leef, ecs, ocsf };
     Some(Sink { kind, style, split, filter, max_event_size, tenants })
+}
+
+/// The credential alone first: what is wrong in it is said as for a tenant.
+fn azure_monitor(mut node: Node, key: &Key, report: &mut Report) -> Option<azure_monitor::Config> {
+    let mut is_wrong = false;
+    if let Some(credential) = node.table_mut().and_then(|table| table.get_mut("credential")) {
+        is_wrong = credential_of(credential.clone(), &key.child("credential"), report).is_none();
+        if is_wrong {
+            // In its place one that is right, so that the rest is checked all the same.
+            let kind = ("kind".to_owned(), Node::Text("managed_identity".into()));
+            *credential = Node::Table([kind].into_iter().collect());
+        }
+    }
+    let config = sink_kind(node, key, KindName::AzureMonitor, report)?;
+    (!is_wrong).then_some(config)
 }
 
 /// The keys of every sink.
@@ -303,7 +366,6 @@ fn sink_kind<T: for<'de> Deserialize<'de>>(
     let missing = |name: &str| match name {
         "path" => Some("such as path = \"/var/log/xdrelay/incidents.ndjson\"".into()),
         "address" => Some("such as address = \"tls://siem.example.net:6514\"".into()),
-        "kind" if kind == KindName::AzureMonitor => Some("kind = \"client_secret\"".into()),
         "kind" => Some("one of bearer, basic, header".into()),
         "url" => Some("such as url = \"https://siem.example.net/ingest\"".into()),
         "brokers" => Some("such as brokers = [\"kafka1.example.net:9093\"]".into()),
@@ -318,14 +380,16 @@ fn sink_kind<T: for<'de> Deserialize<'de>>(
         "topic" => Some("such as topic = \"defender-incidents\"".into()),
         _ => None,
     };
-    read(&mut node, key, Hints { also: &OF_EVERY_SINK, elsewhere: &elsewhere, missing: &missing }, report)
+    let renamed = |name: &str| of_proxy(name, key).filter(|_| kind.keys().contains(&"proxy"));
+    let hints = Hints { also: &OF_EVERY_SINK, renamed: &renamed, elsewhere: &elsewhere, missing: &missing };
+    read(&mut node, key, hints, report)
 }
 
 fn admin(keys: AdminKeys, report: &mut Report) -> Option<Admin> {
     let key = Key::of(["admin", "listen"]);
     let listen = keys.listen?;
     match listen.parse() {
-        Ok(listen) => Some(Admin { listen }),
+        Ok(listen) => Some(Admin { listen, token: keys.token, show_incidents: keys.show_incidents }),
         Err(_) => {
             let remedy = "such as \"127.0.0.1:9464\" or \"[::1]:9464\"";
             report.error(&key, "not an IP address with a port", Some(remedy.into()));
@@ -346,6 +410,20 @@ fn elsewhere(key: &str) -> Option<String> {
         _ if keys_of::<Shutdown>().contains(&key) => belongs("shutdown"),
         _ if keys_of::<AdminKeys>().contains(&key) => belongs("admin"),
         _ if key == "level" => belongs("log"),
+        _ => None,
+    }
+}
+
+/// Keys as others call them.
+fn of_proxy(name: &str, around: &Key) -> Option<String> {
+    let table = format!("[{around}.proxy]");
+    match name {
+        "proxy_user" | "proxy_username" => Some(format!("`user` belongs in {table}")),
+        "proxy_password" | "proxy_pass" => {
+            Some(format!("`password` belongs in {table}, as {{ file = \"/run/secrets/NAME\" }}"))
+        }
+        "no_proxy" => Some(format!("it belongs in {table}")),
+        "proxy_tls" => Some(format!("`tls` belongs in {table}")),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// Words in a key whose value is nobody's business, whatever it turns out to be.
 const SECRET_WORDS: [&str; 8] = ["secret", "passw", "pwd", "token", "key", "credential", "auth", "header"];
 /// Ends of keys whose values have room for a password, or stand next to where the secret belongs.
-const CLOSED_ENDS: [&str; 4] = ["url", "address", "client_id", "tenant_id"];
+const CLOSED_ENDS: [&str; 5] = ["url", "address", "client_id", "tenant_id", "proxy"];
 /// Characters of one part that are shown; a longer one is cut, so that no text of a stranger fills the screen.
 const PART_SHOWN_MAX: usize = 64;
 

@@ -33,6 +33,7 @@ use crate::config::sink::Sink;
 use crate::config::tenant::Tenant;
 use crate::model::names::{SinkName, TenantName};
 use crate::model::units::{Size, Span};
+use crate::transport::secret::SecretSource;
 
 /// Everything that can be set, with the defaults in their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,11 @@ impl Default for Shutdown {
 pub struct Admin {
     /// Where `/metrics`, `/healthz`, `/readyz` and the status page are.
     pub listen: SocketAddr,
+    /// Who shows this may look; none: everybody who reaches it, which is for loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretSource>,
+    /// Whether the status page shows titles and severities of the incidents that pass.
+    pub show_incidents: bool,
 }
 
 /// The keys of `[log]`.

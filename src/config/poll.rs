@@ -118,22 +118,111 @@ pub struct Quota {
     pub get_per_minute: u32,
     /// Single incidents in any 3600 s.
     pub get_per_hour: u32,
+    /// The part of all these that is ours, where several daemons share one app registration.
+    pub share: Share,
 }
 
 impl Quota {
-    /// Of the list endpoint.
-    pub const fn list(&self) -> Limits {
-        Limits { per_minute: self.list_per_minute, per_hour: self.list_per_hour }
+    /// Our share of the list endpoint's.
+    pub fn list(&self) -> Limits {
+        Limits { per_minute: self.share.of(self.list_per_minute), per_hour: self.share.of(self.list_per_hour) }
     }
 
-    /// Of the get endpoint.
-    pub const fn get(&self) -> Limits {
-        Limits { per_minute: self.get_per_minute, per_hour: self.get_per_hour }
+    /// Our share of the get endpoint's.
+    pub fn get(&self) -> Limits {
+        Limits { per_minute: self.share.of(self.get_per_minute), per_hour: self.share.of(self.get_per_hour) }
     }
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { list_per_minute: 50, list_per_hour: 1500, get_per_minute: 100, get_per_hour: 1500 }
+        let share = Share::default();
+        Self { list_per_minute: 50, list_per_hour: 1500, get_per_minute: 100, get_per_hour: 1500, share }
+    }
+}
+
+/// A part of a whole: above 0 and at most 1, to the millionth, so that a tenth of fifty is five.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    millionths: u32,
+}
+
+impl Share {
+    const WHOLE: u32 = 1_000_000;
+
+    /// So much of it; none for what is no share.
+    pub fn new(part: f64) -> Option<Self> {
+        // The guard keeps the number well within bounds.
+        let is_one = 0.0 < part && part <= 1.0;
+        is_one.then(|| Self { millionths: ((part * f64::from(Self::WHOLE)).round() as u32).max(1) })
+    }
+
+    /// That part of a limit, rounded down: no share takes from another.
+    pub fn of(self, limit: u32) -> u32 {
+        let part = u64::from(limit) * u64::from(self.millionths) / u64::from(Self::WHOLE);
+        u32::try_from(part).expect("a part of a u32 is one")
+    }
+
+    /// The smallest share of a limit that leaves so much of it, as a number to write down; none where the whole does not.
+    pub fn least(limit: u32, left: u32) -> Option<Self> {
+        let millionths = (u64::from(left) * u64::from(Self::WHOLE)).div_ceil(u64::from(limit.max(1)));
+        u32::try_from(millionths)
+            .ok()
+            .filter(|millionths| *millionths <= Self::WHOLE)
+            .map(|millionths| Self { millionths })
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { millionths: Self::WHOLE }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (f64::from(self.millionths) / f64::from(Self::WHOLE)).fmt(f)
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(f64::from(self.millionths) / f64::from(Self::WHOLE))
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let part = f64::deserialize(deserializer)?;
+        let why = || serde::de::Error::custom(format!("{part} is no share: a number above 0 and at most 1"));
+        Self::new(part).ok_or_else(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_exact_and_together_never_more_than_the_whole() {
+        let check = |part: f64, limit: u32, expected: u32| {
+            assert_eq!(Share::new(part).expect("a share").of(limit), expected, "{part} of {limit}");
+        };
+        check(1.0, 50, 50);
+        check(0.5, 1500, 750);
+        check(0.1, 50, 5);
+        check(0.3, 50, 15);
+        check(0.29, 100, 29);
+        check(1.0 / 3.0, 1500, 499);
+        check(1e-9, 1500, 0);
+        check(1.0, u32::MAX, u32::MAX);
+        for wrong in [0.0, -0.5, 1.000_001, 2.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Share::new(wrong), None, "{wrong}");
+        }
+        for limit in 5..3_000 {
+            let least = Share::least(limit, 5).expect("the whole leaves it");
+            assert!(5 <= least.of(limit), "{least} of {limit}");
+        }
+        assert_eq!(Share::least(4, 5), None);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) const NO_SECRETS: &str = "a secret does not stand in the configuratio
 pub(crate) struct Hints<'a> {
     /// Keys of the same table that somebody else reads.
     pub(crate) also: &'a [&'a str],
+    /// What others call a key, and what it is called here.
+    pub(crate) renamed: &'a dyn Fn(&str) -> Option<String>,
     /// Where a key that is wrong here would be right.
     pub(crate) elsewhere: &'a dyn Fn(&str) -> Option<String>,
     /// What a key holds that is missing.
@@ -29,7 +31,8 @@ pub(crate) struct Hints<'a> {
 
 impl Hints<'_> {
     /// No hints.
-    pub(crate) const NONE: Hints<'static> = Hints { also: &[], elsewhere: &|_| None, missing: &|_| None };
+    pub(crate) const NONE: Hints<'static> =
+        Hints { also: &[], renamed: &|_| None, elsewhere: &|_| None, missing: &|_| None };
 }
 
 /// Reads `node`, the table at `key`. What is wrong is reported and taken out of it; the answer is what remained, with the
@@ -126,13 +129,12 @@ fn find(node: &Node, path: &[String], unknown: &str) -> Option<Vec<String>> {
     })
 }
 
-/// The first of these that fits: a slip of the finger, a key of another table, a secret, or else all that is known.
+/// The first of these that fits: another's name for it, a slip of the finger, a key of another table, a secret, or else all that is known.
 fn unknown_remedy(unknown: &str, known: &[&str], hints: Hints<'_>) -> Option<String> {
     let all: Vec<&str> = known.iter().chain(hints.also).copied().collect();
-    if let Some(meant) = nearest(unknown, &all) {
-        return Some(format!("did you mean `{meant}`?"));
-    }
-    (hints.elsewhere)(unknown)
+    (hints.renamed)(unknown)
+        .or_else(|| nearest(unknown, &all).map(|meant| format!("did you mean `{meant}`?")))
+        .or_else(|| (hints.elsewhere)(unknown))
         .or_else(|| looks_secret(unknown).then(|| format!("{NO_SECRETS}, as in {{ file = \"/run/secrets/NAME\" }}")))
         .or_else(|| (!all.is_empty()).then(|| format!("known here: {}", all.join(", "))))
 }

@@ -10,10 +10,19 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::report::Report;
-use crate::config::tenant::{Credential, Start, Tenant};
+use crate::config::tenant::{Start, Tenant};
+use crate::identity::Credential;
+use crate::identity::certificate::{Certificate, ENDS_SOON};
+use crate::identity::workload_identity::{CLIENT_ID_VARIABLE, WorkloadIdentity};
 use crate::model::timestamp::Timestamp;
 use crate::transport::secret::{SecretError, SecretSource};
-use crate::transport::tls;
+use crate::transport::{proxy, tls};
+
+/// Characters of `admin.token` at least.
+const TOKEN_MIN: usize = 16;
+/// The remedy where a path may be something else.
+const NOT_SHOWN: &str = "what stands here is not shown, since it does not begin with a slash: should it be the secret itself, put \
+                         that into a file and the file's path here";
 
 /// Looks at everything that is named.
 pub(crate) fn check(config: &Config, env: &BTreeMap<String, String>, report: &mut Report) {
@@ -30,19 +39,40 @@ pub(crate) fn check(config: &Config, env: &BTreeMap<String, String>, report: &mu
         if let Some(tls) = names.tls {
             certificates(&key.child("tls"), tls, report);
         }
+        if let Some(settings) = names.proxy_settings {
+            proxy(&key.child("proxy"), settings, env, report);
+        }
         for (part, source) in names.secrets {
             secret(&key.join(part.split('.')), source, env, report);
         }
+        if let Some((proven, client_id)) = names.credential {
+            credential(&key, proven, client_id, env, report);
+        }
+    }
+    if let Some(source) = config.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
+        admin_token(&Key::of(["admin", "token"]), source, env, report);
+    }
+}
+
+/// A token that people made up is found by trying.
+fn admin_token(key: &Key, source: &SecretSource, env: &BTreeMap<String, String>, report: &mut Report) {
+    secret(key, source, env, report);
+    let length = match &source.env {
+        Some(name) => env.get(name).map(|token| token.trim_end_matches(['\r', '\n']).len()),
+        None => source.read().ok().map(|token| secrecy::ExposeSecret::expose_secret(&token).len()),
+    };
+    if !report.is_wrong_below(key) && length.is_some_and(|length| length < TOKEN_MIN) {
+        let remedy = "make one with `openssl rand -hex 32`";
+        report.error(key, format!("the token is shorter than {TOKEN_MIN} characters"), Some(remedy.into()));
     }
 }
 
 fn of_tenant(key: &Key, tenant: &Tenant, env: &BTreeMap<String, String>, report: &mut Report) {
-    match &tenant.credential {
-        Credential::ClientSecret(source) => secret(&key.child("credential"), source, env, report),
-    }
+    credential(key, &tenant.credential, tenant.client_id.as_deref(), env, report);
     if let Some(path) = &tenant.tls_ca_file {
         authorities(&key.child("tls_ca_file"), path, report);
     }
+    proxy(&key.child("proxy"), &tenant.proxy, env, report);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Start::At(time) = tenant.start
         && Timestamp::from_seconds(now) < time
@@ -53,6 +83,86 @@ fn of_tenant(key: &Key, tenant: &Tenant, env: &BTreeMap<String, String>, report:
             Some("\"now\" begins with what changes next".into()),
         );
     }
+}
+
+/// What goes with a proxy.
+fn proxy(key: &Key, settings: &proxy::Settings, env: &BTreeMap<String, String>, report: &mut Report) {
+    if let Some(password) = &settings.password {
+        secret(&key.child("password"), password, env, report);
+    }
+    certificates(&key.child("tls"), &settings.tls, report);
+}
+
+/// The credential in a table, and the client id beside it.
+fn credential(
+    table: &Key,
+    credential: &Credential,
+    client_id: Option<&str>,
+    env: &BTreeMap<String, String>,
+    report: &mut Report,
+) {
+    let key = table.child("credential");
+    match credential {
+        Credential::ClientSecret(source) => secret(&key, source, env, report),
+        Credential::Certificate(certificate) => own_certificate(&key, certificate, report),
+        Credential::WorkloadIdentity(identity) => {
+            let variable = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+            platform_token(&key.child("token_file"), identity, &variable, report);
+            if credential.client_id(client_id, &variable).is_none() {
+                let remedy = format!("write the Application (client) ID, or let the platform set {CLIENT_ID_VARIABLE}");
+                report.missing(&table.child("client_id"), Some(remedy));
+            }
+        }
+        Credential::ManagedIdentity => {}
+    }
+}
+
+fn platform_token(
+    key: &Key,
+    identity: &WorkloadIdentity,
+    variable: &dyn Fn(&str) -> Option<String>,
+    report: &mut Report,
+) {
+    if identity.token_file.as_ref().is_some_and(|path| is_no_path(key, path, report)) {
+        return;
+    }
+    if let Err(error) = identity.file(variable).and_then(|path| SecretSource::file(path).read()) {
+        let remedy = "the platform has to keep its token in a file and to say where: see docs/credentials.md";
+        report.error(key, error.to_string(), Some(remedy.into()));
+    }
+}
+
+fn own_certificate(around: &Key, certificate: &Certificate, report: &mut Report) {
+    let key = &around.child("certificate");
+    let (own, private_key) = (&certificate.certificate, certificate.private_key.as_ref());
+    let wrong = is_no_path(key, own, report);
+    if private_key.is_some_and(|path| is_no_path(&around.child("private_key"), path, report)) || wrong {
+        return;
+    }
+    let remedy = "upload the next one under Certificates & secrets of the app registration and put it there";
+    match certificate.expires_at().map(|end| end.duration_since(SystemTime::now())) {
+        Err(error) => return report.error(key, error.to_string(), None),
+        // No error: a certificate expires while nobody touches anything, and must not keep other tenants from being read.
+        Ok(Err(_)) => report.warning(key, "the certificate has expired", Some(remedy.into())),
+        Ok(Ok(left)) if left < ENDS_SOON => {
+            let days = left.as_secs() / (24 * 3600);
+            report.warning(key, format!("the certificate expires in {days} days"), Some(remedy.into()));
+        }
+        Ok(Ok(_)) => {}
+    }
+    if let Some(path) = SecretSource::file(certificate.key_file()).readable_by_everybody() {
+        let what = format!("everybody can read the private key in {}", path.display());
+        report.warning(around, what, Some("chmod 0400, or 0440 with a group".into()));
+    }
+}
+
+/// Whether a key or a token was pasted where its file's path belongs. Then it is not shown.
+fn is_no_path(key: &Key, path: &Path, report: &mut Report) -> bool {
+    let is_none = !path.is_absolute() && !path.is_file();
+    if is_none {
+        report.error(key, "there is no such file", Some(NOT_SHOWN.into()));
+    }
+    is_none
 }
 
 /// Nothing that is pasted into the wrong place is shown: a path only where it begins with a slash, a name only where it is
@@ -100,11 +210,7 @@ fn secret_file(key: &Key, path: &Path, source: &SecretSource, report: &mut Repor
             format!("the file {}", path.display()),
             "it has to be there and readable for the user that xdrelay runs as",
         ),
-        false => (
-            "the file".to_owned(),
-            "what stands here is not shown, since it does not begin with a slash: should it be the secret itself, put that \
-             into a file and the file's path here",
-        ),
+        false => ("the file".to_owned(), NOT_SHOWN),
     };
     match source.read() {
         Ok(_) => {}
@@ -114,7 +220,9 @@ fn secret_file(key: &Key, path: &Path, source: &SecretSource, report: &mut Repor
         Err(SecretError::File { why, .. }) => {
             report.error(key, format!("{shown} cannot be read: {why}"), Some(remedy.into()));
         }
-        Err(SecretError::Env(_) | SecretError::Unclear) => report.error(key, "names no secret", None),
+        Err(SecretError::Env(_) | SecretError::Unclear | SecretError::Unusable { .. }) => {
+            report.error(key, "names no secret", None)
+        }
     }
     if path.is_file() && source.readable_by_everybody().is_some() {
         report.warning(key, format!("everybody can read {shown}"), Some("chmod 0400, or 0440 with a group".into()));
@@ -123,7 +231,7 @@ fn secret_file(key: &Key, path: &Path, source: &SecretSource, report: &mut Repor
 
 fn authorities(key: &Key, path: &Path, report: &mut Report) {
     let setting = tls::Config { ca_file: Some(path.to_owned()), ..tls::Config::default() };
-    if let Err(error) = setting.client(None) {
+    if let Err(error) = setting.check() {
         report.error(key, error.to_string(), Some("a file of PEM certificates (-----BEGIN CERTIFICATE-----)".into()));
     }
 }
@@ -139,7 +247,7 @@ fn certificates(key: &Key, setting: &tls::Config, report: &mut Report) {
         (Some(_), Some(_)) => key.child("certificate"),
     };
     let setting = tls::Config { ca_file: None, ..setting.clone() };
-    if let Err(error) = setting.client(None) {
+    if let Err(error) = setting.check() {
         let remedy = "PEM files of a certificate with its chain and of its unencrypted key";
         report.error(&own, error.to_string(), Some(remedy.into()));
     }

@@ -10,20 +10,23 @@ use url::Url;
 
 use crate::api::Cloud;
 use crate::config::poll::{Poll, Quota};
+use crate::identity::{Credential, environment};
+use crate::model::dialect::Dialect;
 use crate::model::names::TenantKey;
 use crate::model::timestamp::Timestamp;
 use crate::model::units::Span;
-use crate::transport::secret::SecretSource;
+use crate::transport::proxy;
 
 /// A tenant of Microsoft that is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tenant {
     /// Its GUID, or one of its domains.
     pub tenant_id: String,
-    /// The GUID of the app registration.
-    pub client_id: String,
+    /// The GUID of the app registration, or of a user-assigned managed identity; none: the host's own, or what the platform says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// The API that is asked.
-    pub api: Api,
+    pub api: Dialect,
     /// Where the tenant lives.
     pub cloud: Cloud,
     /// From when on incidents are taken at the first run.
@@ -43,6 +46,9 @@ pub struct Tenant {
     /// A proxy; left out: the environment's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Url>,
+    /// What goes with the proxy.
+    #[serde(skip_serializing_if = "proxy::Settings::is_default")]
+    pub proxy: proxy::Settings,
     /// How we prove who we are.
     pub credential: Credential,
     /// How it is read: `[tenants.NAME.poll]` over `[poll]` over the defaults.
@@ -52,38 +58,14 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Who we are to the sign-in: as configured, or with a workload identity as the platform says.
+    pub fn client_id(&self) -> Option<String> {
+        self.credential.client_id(self.client_id.as_deref(), &environment)
+    }
+
     /// What the store calls it.
     pub fn key(&self) -> TenantKey {
         TenantKey::of(self.cloud.as_str(), &self.tenant_id)
-    }
-}
-
-/// How we prove who we are. The secret itself is never here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Credential {
-    /// A secret that Entra made for the app registration.
-    ClientSecret(SecretSource),
-}
-
-/// The API that is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Api {
-    /// `/api/incidents` of Microsoft Defender XDR.
-    #[default]
-    Defender,
-    /// `/v1.0/security/incidents` of Microsoft Graph.
-    Graph,
-}
-
-impl Api {
-    /// Incidents on one page at most.
-    pub const fn page_size_max(self) -> u32 {
-        match self {
-            Self::Defender => 100,
-            Self::Graph => 50,
-        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) enum Node {
     Variable(String),
     /// A whole number.
     Whole(i64),
-    /// Another number; no setting has one.
+    /// Another number.
     Float(f64),
     /// True or false.
     Truth(bool),
@@ -189,6 +189,17 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let mismatch = || self.mismatch("a number");
+        match self {
+            Node::Float(number) => visitor.visit_f64(*number),
+            Node::Whole(number) => visitor.visit_i64(*number),
+            Node::Variable(text) => visitor.visit_f64(text.trim().parse().map_err(|_| mismatch())?),
+            Node::Stopgap => visitor.visit_f64(1.0),
+            Node::Text(_) | Node::Truth(_) | Node::List(_) | Node::Table(_) => Err(mismatch()),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self == &Node::Stopgap {
             true => visitor.visit_none(),
@@ -234,7 +245,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        f32 f64 i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+        f32 i128 u128 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }
 

@@ -125,7 +125,8 @@ impl Audits {
             true => vec![Window { from: next, to: None }],
             false => quarantine.around(Window { from: next, to: Some(to) }),
         };
-        let reading = Reading::new(&windows, settings.page_size, refusals, started, doubts_nothing);
+        let reading = Reading::new(&windows, settings.page_size, refusals, started, doubts_nothing)
+            .listing_alerts_apart(settings.lists_alerts_apart);
         Run { is_deep, started, next, end, to, broken: 0, reading }
     }
 

@@ -1,10 +1,12 @@
-//! What happened between two revisions of an incident: the kind of the event, and what differs.
+//! What happened between two revisions of an incident: the kind of the event, and what differs. That the other API tells of the
+//! second one is no difference.
 
 use std::time::Duration;
 
 use crate::model::digest::{Digest, Lists};
 use crate::model::event::{Change, Kind};
 use crate::model::incident::{Fields, Header};
+use crate::model::words::Vocabulary;
 
 /// An incident first seen with a last update this long after its creation was there before we looked: it is `updated`
 /// with `first_seen`, not `created`. Ten minutes is what Defender takes to settle a fresh incident's alerts.
@@ -36,45 +38,68 @@ pub fn kind(from: &Fields, to: &Fields) -> Kind {
     }
 }
 
-/// The plain fields that differ, in a fixed order. Spelling in another case (the dialects write `Active` and `active`) is
-/// no difference, except in the assignee, which is free text.
-pub fn changes(from: &Fields, to: &Fields) -> Vec<Change> {
-    let exact = |a: &str, b: &str| a == b;
-    let folded = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-    let mut changes = Vec::new();
-    let mut compare = |field: &str, from: &Option<String>, to: &Option<String>, same: &dyn Fn(&str, &str) -> bool| {
+/// Whether one API tells of both revisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tellers {
+    /// One.
+    Same,
+    /// The second revision comes from the other API: what differs only because the two say it differently is no difference.
+    Switched,
+}
+
+/// The plain fields that differ, in a fixed order. Another spelling of the same word (the dialects write `Active` and `active`,
+/// `NotAvailable` and `unknown`) is no difference, except in the assignee, which is free text. Words are written as `words` does.
+pub fn changes(from: &Fields, to: &Fields, tellers: Tellers) -> Vec<Change> {
+    let words = |field: &str, vocabulary: Vocabulary, from: &Option<String>, to: &Option<String>| {
         let equal = match (from, to) {
             (None, None) => true,
-            (Some(from), Some(to)) => same(from, to),
-            (Some(_), None) | (None, Some(_)) => false,
+            (Some(from), Some(to)) => vocabulary.is_same(from, to),
+            // Where one API says nothing, the other may have a word for that.
+            (Some(word), None) | (None, Some(word)) => tellers == Tellers::Switched && vocabulary.is_unset(word),
         };
-        if !equal {
-            changes.push(Change::value(field, from.clone(), to.clone()));
-        }
+        let written = |word: &Option<String>| word.as_deref().map(|word| vocabulary.written(word).into_owned());
+        (!equal).then(|| Change::value(field, written(from), written(to)))
     };
-    compare("status", &from.status, &to.status, &folded);
-    compare("severity", &from.severity, &to.severity, &folded);
-    compare("assignee", &from.assignee, &to.assignee, &exact);
-    compare("classification", &from.classification, &to.classification, &folded);
-    compare("determination", &from.determination, &to.determination, &folded);
-    compare("redirected_to", &from.redirected_to, &to.redirected_to, &exact);
-    changes
+    let texts = |field: &str, from: &Option<String>, to: &Option<String>| {
+        let is_said = |text: &&String| tellers == Tellers::Same || !text.is_empty();
+        let equal = from.as_ref().filter(is_said) == to.as_ref().filter(is_said);
+        (!equal).then(|| Change::value(field, from.clone(), to.clone()))
+    };
+    let changes = [
+        words("status", Vocabulary::Status, &from.status, &to.status),
+        words("severity", Vocabulary::Severity, &from.severity, &to.severity),
+        texts("assignee", &from.assignee, &to.assignee),
+        words("classification", Vocabulary::Classification, &from.classification, &to.classification),
+        words("determination", Vocabulary::Determination, &from.determination, &to.determination),
+        texts("redirected_to", &from.redirected_to, &to.redirected_to),
+    ];
+    changes.into_iter().flatten().collect()
 }
 
 /// Names of entities in one change at most.
 const ENTITY_NAMES_MAX: usize = 50;
 
+/// Ends of names that nobody sees, and that one API may leave out.
+const UNSEEN: [char; 2] = ['\u{200b}', ' '];
+
 /// The lists that differ, in a fixed order. What was too much to be remembered one by one is compared by its number.
-pub fn lists(from: &Digest, to: &Lists) -> Vec<Change> {
-    let mut changes = Vec::new();
-    if from.name != to.name {
-        changes.push(Change::value("name", from.name.clone(), to.name.clone()));
-    }
-    changes.extend(tags(from, to));
-    changes.extend(comments(from, to));
-    changes.extend(alerts(from, to));
-    changes.extend(entities(from, to));
-    changes
+///
+/// After a switch of the API alerts are compared by their ids alone and comments by their number, because what is remembered of
+/// them are hashes of texts; entities are not compared at all, because the APIs do not show the same ones.
+pub fn lists(from: &Digest, to: &Lists, tellers: Tellers) -> Vec<Change> {
+    let changes = match tellers {
+        Tellers::Same => {
+            let name = (from.name != to.name).then(|| Change::value("name", from.name.clone(), to.name.clone()));
+            [name, tags(from, to), comments(from, to), alerts(from, to), entities(from, to)]
+        }
+        Tellers::Switched => {
+            let seen = |name: &Option<String>| name.as_deref().map(|name| name.trim_end_matches(UNSEEN).to_owned());
+            let is_same = seen(&from.name) == seen(&to.name);
+            let name = (!is_same).then(|| Change::value("name", from.name.clone(), to.name.clone()));
+            [name, given_tags(from, to), more_comments(from, to), alerts_by_id(from, to), None]
+        }
+    };
+    changes.into_iter().flatten().collect()
 }
 
 fn tags(from: &Digest, to: &Lists) -> Option<Change> {
@@ -86,6 +111,17 @@ fn tags(from: &Digest, to: &Lists) -> Option<Change> {
     listed("tags", added, removed, Vec::new())
 }
 
+/// After a switch: the system's own tags come and go with Graph, which alone shows them.
+fn given_tags(from: &Digest, to: &Lists) -> Option<Change> {
+    if from.tags.len() < from.tag_count as usize {
+        return None;
+    }
+    let is_new = |tag: &&String| !from.tags.contains(tag) && !to.system_tags.contains(tag);
+    let added = to.tags.iter().filter(is_new).cloned().collect();
+    let removed = from.given_tags().filter(|tag| !to.tags.contains(tag)).cloned().collect();
+    listed("tags", added, removed, Vec::new())
+}
+
 /// New ones; nobody is told of a comment that is gone.
 fn comments(from: &Digest, to: &Lists) -> Option<Change> {
     if from.comments.len() < from.comment_count as usize {
@@ -93,6 +129,22 @@ fn comments(from: &Digest, to: &Lists) -> Option<Change> {
     }
     let new = to.comments.iter().filter(|comment| !from.comments.contains(&comment.mark));
     listed("comments", new.map(|comment| comment.name.clone()).collect(), Vec::new(), Vec::new())
+}
+
+/// After a switch: authors go by other names there, so that who wrote the new ones is not known from here.
+fn more_comments(from: &Digest, to: &Lists) -> Option<Change> {
+    (from.comment_count < u32::try_from(to.comments.len()).unwrap_or(u32::MAX))
+        .then(|| counted("comments", from.comment_count, to.comments.len()))?
+}
+
+/// After a switch.
+fn alerts_by_id(from: &Digest, to: &Lists) -> Option<Change> {
+    if !from.has_all_alerts() || from.has_nameless_alert() || to.has_nameless_alert() {
+        return counted("alerts", from.alert_count, to.alerts.len());
+    }
+    let names: Vec<&str> = to.alerts.iter().map(|alert| alert.name.as_str()).collect();
+    let added = names.iter().filter(|name| from.alert(name).is_none()).map(|name| (*name).to_owned()).collect();
+    listed("alerts", added, from.alerts_beside(&names), Vec::new())
 }
 
 fn alerts(from: &Digest, to: &Lists) -> Option<Change> {
@@ -137,12 +189,13 @@ fn counted(field: &str, from: u32, to: usize) -> Option<Change> {
 }
 
 fn is_status(fields: &Fields, status: &str) -> bool {
-    fields.status.as_deref().is_some_and(|value| value.eq_ignore_ascii_case(status))
+    fields.status.as_deref().is_some_and(|value| Vocabulary::Status.is_same(value, status))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::dialect::Dialect;
 
     fn fields(status: &str) -> Fields {
         Fields { status: Some(status.into()), ..Fields::default() }
@@ -171,6 +224,7 @@ mod tests {
             id: crate::model::names::IncidentId::new("1"),
             created: created.parse().ok(),
             last_update: last_update.parse().expect("a time"),
+            dialect: Dialect::Defender,
             fields: fields(status),
         };
         let check =
@@ -185,7 +239,7 @@ mod tests {
     fn changes_name_the_fields_that_differ() {
         let from = Fields { severity: Some("Low".into()), assignee: None, ..fields("Active") };
         let to = Fields { severity: Some("High".into()), assignee: Some("kim@example.net".into()), ..fields("active") };
-        let names = changes(&from, &to);
+        let names = changes(&from, &to, Tellers::Same);
         assert_eq!(
             names,
             [
@@ -193,7 +247,7 @@ mod tests {
                 Change::value("assignee", None, Some("kim@example.net".into())),
             ]
         );
-        assert_eq!(changes(&to, &to), []);
+        assert_eq!(changes(&to, &to, Tellers::Same), []);
     }
 
     fn of(json: &str) -> Lists {
@@ -203,9 +257,11 @@ mod tests {
     /// What is said of the way from one incident to another, and that nothing is said of the way to itself.
     fn check(from: &str, to: &str, expected: &[Change]) {
         let (from, to) = (of(from), of(to));
-        assert_eq!(lists(&from.digest(), &to), expected);
-        for lists_of in [from, to] {
-            assert_eq!(lists(&lists_of.digest(), &lists_of), []);
+        assert_eq!(lists(&from.digest(), &to, Tellers::Same), expected);
+        for (lists_of, tellers) in
+            [&from, &to].into_iter().flat_map(|of| [(of, Tellers::Same), (of, Tellers::Switched)])
+        {
+            assert_eq!(lists(&lists_of.digest(), lists_of, tellers), []);
         }
     }
 
@@ -258,13 +314,20 @@ mod tests {
             format!(r#"{{"alerts":[{}]}}"#, alerts.map(alert).collect::<Vec<_>>().join(","))
         };
         let (from, more) = (of(&incident(0..200, 300)), of(&incident(0..201, 300)));
-        assert_eq!(lists(&from.digest(), &more), [Change::value("alerts", Some("200".into()), Some("201".into()))]);
+        assert_eq!(
+            lists(&from.digest(), &more, Tellers::Same),
+            [Change::value("alerts", Some("200".into()), Some("201".into()))]
+        );
         let edited = of(&incident(0..200, 3));
-        assert_eq!(lists(&from.digest(), &edited), [Change::list("alerts", vec![], vec![], vec!["da3".into()])]);
+        let changed = Change::list("alerts", vec![], vec![], vec!["da3".into()]);
+        assert_eq!(lists(&from.digest(), &edited, Tellers::Same), [changed]);
         // What was remembered whole is compared one by one, however much there is now.
         let few = of(&incident(0..5, 300));
         let added = (5..200).map(|n| format!("da{n}")).collect();
-        assert_eq!(lists(&few.digest(), &from), [Change::list("alerts", added, vec![], vec![])]);
+        let added = [Change::list("alerts", added, vec![], vec![])];
+        for tellers in [Tellers::Same, Tellers::Switched] {
+            assert_eq!(lists(&few.digest(), &from, tellers), added);
+        }
     }
 
     #[test]
@@ -275,7 +338,7 @@ mod tests {
             of(&format!(r#"{{"alerts":[{{"alertId":"1","entities":[{entities}]}}]}}"#))
         };
         let added = |from: &Lists, to: &Lists| {
-            let changes = lists(&from.digest(), to);
+            let changes = lists(&from.digest(), to, Tellers::Same);
             let of_entities = changes.into_iter().find(|change| change.field == "entities");
             of_entities.map(|change| match change.difference {
                 crate::model::event::Difference::List { added, .. } => added.len(),
@@ -287,5 +350,76 @@ mod tests {
         assert_eq!(added(&incident(200), &incident(200)), None);
         // Of the hundred new ones those are named that come before the last that is remembered.
         assert!(added(&incident(200), &incident(300)).is_some_and(|count| (1..=51).contains(&count)));
+    }
+
+    /// One incident as either API tells it: alerts, comments and entities that have nothing to do with each other but their
+    /// ids and numbers, and tags of the system that only one of them shows.
+    const OF_DEFENDER: &str = r#"{"incidentName":"a\u200b","tags":["x","y"],"comments":[{"comment":"c","createdBy":"kim@example.net"}],
+        "alerts":[{"alertId":"1","status":"New","entities":[{"entityType":"Ip","ipAddress":"192.0.2.1"}]},{"alertId":"2"}]}"#;
+    const OF_GRAPH: &str = r#"{"displayName":"a","customTags":["x"],"systemTags":["y","z"],
+        "comments":[{"comment":"c","createdByDisplayName":"Kim"}],"alerts":[{"id":"2"},{"id":"1","status":"new","evidence":[
+        {"@odata.type":".ipEvidence","ipAddress":"192.0.2.1"},{"@odata.type":".urlEvidence","url":"u"}]}]}"#;
+
+    fn switched(from: &str, to: &str, expected: &[Change]) {
+        assert_eq!(lists(&of(from).digest(), &of(to), Tellers::Switched), expected, "{from} {to}");
+    }
+
+    #[test]
+    fn a_switch_of_the_api_is_no_change() {
+        switched(OF_DEFENDER, OF_GRAPH, &[]);
+        switched(OF_GRAPH, OF_DEFENDER, &[]);
+        let words = |[status, severity, classification, determination]: [Option<&str>; 4], assignee: Option<&str>| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let (status, severity) = (owned(status), owned(severity));
+            let (classification, determination) = (owned(classification), owned(determination));
+            Fields { status, severity, classification, determination, assignee: owned(assignee), redirected_to: None }
+        };
+        let of_defender = words([Some("Active"), Some("UnSpecified"), None, Some("NotAvailable")], None);
+        let of_graph = words([Some("active"), Some("unknown"), Some("unknown"), Some("unknown")], Some(""));
+        assert_eq!(changes(&of_defender, &of_graph, Tellers::Switched), []);
+        assert_eq!(changes(&of_graph, &of_defender, Tellers::Switched), []);
+        // From one API both are what they always were.
+        let fields = |changes: Vec<Change>| changes.into_iter().map(|change| change.field).collect::<Vec<_>>();
+        assert_eq!(fields(changes(&of_defender, &of_graph, Tellers::Same)), ["assignee", "classification"]);
+    }
+
+    #[test]
+    fn what_changed_besides_is_told_in_one_spelling() {
+        let from = Fields { determination: Some("NotAvailable".into()), ..fields("Active") };
+        let to = Fields { determination: Some("compromisedAccount".into()), ..fields("inProgress") };
+        for tellers in [Tellers::Same, Tellers::Switched] {
+            assert_eq!(
+                changes(&from, &to, tellers),
+                [
+                    Change::value("status", Some("Active".into()), Some("InProgress".into())),
+                    Change::value("determination", Some("NotAvailable".into()), Some("CompromisedUser".into())),
+                ]
+            );
+        }
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        switched(
+            OF_DEFENDER,
+            r#"{"displayName":"b","customTags":["w"],"systemTags":["y","z"],"comments":[{},{}],"alerts":[{"id":"2"},{"id":"3"}]}"#,
+            &[
+                Change::value("name", Some("a\u{200b}".into()), Some("b".into())),
+                Change::list("tags", texts(&["w"]), texts(&["x"]), vec![]),
+                Change::value("comments", Some("1".into()), Some("2".into())),
+                Change::list("alerts", texts(&["3"]), texts(&["1"]), vec![]),
+            ],
+        );
+        // Of what is the system's nobody knows there whether it is gone.
+        switched(
+            OF_GRAPH,
+            r#"{"incidentName":"a","tags":["v"],"alerts":[{"alertId":"1"},{"alertId":"2"}]}"#,
+            &[Change::list("tags", texts(&["v"]), texts(&["x"]), vec![])],
+        );
+    }
+
+    #[test]
+    fn alerts_without_an_id_are_counted_where_the_api_is_another() {
+        let (one, two) = (r#"{"alerts":[{"a":1}]}"#, r#"{"alerts":[{"id":"1"},{"b":1}]}"#);
+        switched(one, r#"{"alerts":[{"b":1}]}"#, &[]);
+        switched(one, two, &[Change::value("alerts", Some("1".into()), Some("2".into()))]);
+        switched(two, one, &[Change::value("alerts", Some("2".into()), Some("1".into()))]);
     }
 }

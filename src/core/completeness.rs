@@ -1,6 +1,7 @@
 //! What the second reader does in turn: sweeps and the windows of a long way back whenever they are due, and in between audits
 //! and the retries of what is in quarantine. Decides which comes next; how each is read and concluded is decided there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::core::audit::{self, Audits};
@@ -20,6 +21,8 @@ const BROKEN_PAUSE: Duration = Duration::from_secs(10);
 /// A source that lists nothing at all, where it listed incidents before, is not believed for so long: lists that lie so were
 /// seen to last for an hour.
 const NOTHING_IS_DOUBTED: Duration = Duration::from_secs(2 * 3600);
+/// Seconds that are read without their alerts at once; any others are found anew by every sweep.
+const APART_MAX: usize = 16;
 /// How often to look again whether there is something to do.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,8 @@ pub(crate) struct Completeness {
     audits: Audits,
     retries: Retries,
     abilities: Abilities,
+    /// Seconds behind the cursor that can be read only without their alerts, [`APART_MAX`] at most.
+    apart: BTreeSet<Timestamp>,
     turn: Turn,
     /// The source has listed incidents, ever.
     has_listed: bool,
@@ -92,6 +97,7 @@ impl Completeness {
             audits: Audits::new(now),
             retries: Retries::new(now),
             abilities: Abilities::default(),
+            apart: BTreeSet::new(),
             turn: Turn::Time,
         }
     }
@@ -109,6 +115,10 @@ impl Completeness {
                 }
                 let around = self.around(scene);
                 self.sweeps.begin(scene.position, scene.settings, clock, around, now);
+                self.apart.retain(|&second| scene.position.cursor <= second);
+                if let Some(run) = self.sweeps.run_mut() {
+                    run.reading.expect_apart(&self.apart);
+                }
             }
             self.turn = Turn::Sweep;
             return self.go_on(scene);
@@ -193,11 +203,7 @@ impl Completeness {
 
     /// The call was answered. False where nobody wants the rows.
     pub(crate) fn read(&mut self, page: &Page, now: Moment) -> bool {
-        let wants_rows = match self.turn {
-            Turn::Time => false,
-            Turn::Sweep | Turn::Audit => self.reading_mut().is_some_and(|reading| reading.wants_rows()),
-            Turn::Retry => self.retries.wants_rows(),
-        };
+        let wants_rows = self.wants_rows();
         if self.reading_mut().is_some_and(|reading| reading.is_doubting()) && page.rows.is_empty() {
             self.nothing_since.get_or_insert(now);
         }
@@ -218,7 +224,35 @@ impl Completeness {
         if let Some(rows) = self.reading_mut().and_then(|reading| reading.found_cap()) {
             self.abilities.found_cap(rows, now);
         }
+        if let Some(second) = self.reading_mut().and_then(|reading| reading.found_apart()) {
+            self.apart.insert(second);
+            if APART_MAX < self.apart.len() {
+                self.apart.pop_first();
+            }
+        }
         wants_rows
+    }
+
+    /// The call was answered, and the answer lacks rows, for this reason: what came is as good as any, and the reading does with
+    /// it as with a failure. Returns whether there is another call to make at once.
+    pub(crate) fn read_in_part(&mut self, page: &Page, why: &str, others: Option<Moment>, now: Moment) -> bool {
+        match self.turn {
+            Turn::Time => true,
+            Turn::Sweep => self.sweeps.run_mut().is_some_and(|run| run.read_in_part(page, why, others, now)),
+            Turn::Audit => {
+                self.audits.run_mut().is_some_and(|run| run.reading.read_in_part(&page.rows, why, others, now))
+            }
+            Turn::Retry => self.retries.read_in_part(&page.rows, why, others, now),
+        }
+    }
+
+    /// Whether anybody wants the rows of the call under way.
+    pub(crate) fn wants_rows(&mut self) -> bool {
+        match self.turn {
+            Turn::Time => false,
+            Turn::Sweep | Turn::Audit => self.reading_mut().is_some_and(|reading| reading.wants_rows()),
+            Turn::Retry => self.retries.wants_rows(),
+        }
     }
 
     fn around<'a>(&self, scene: Scene<'a>) -> Around<'a> {

@@ -1,12 +1,15 @@
 //! Which incidents a sink gets, by what they became and not only by what they are: one that rises to what a filter wants is new
 //! to its sink, and one that falls out of it is told a last time. Only here: the source is always asked for everything.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::content::Content;
 use crate::model::delivery::Passage;
 use crate::model::digest::cut;
 use crate::model::event::{Change, Difference, Event, Kind};
+use crate::model::words::Vocabulary;
 
 /// The keys of `filter = { … }` of a sink. Each that is set has to fit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,10 +18,10 @@ pub struct Filter {
     /// This severity or a higher one; one that is unknown fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_severity: Option<Severity>,
-    /// One of these, in any case: `active`, `inProgress`, `resolved`, `redirected`.
+    /// One of these, in any case and in the words of either API: `active`, `inProgress`, `resolved`, `redirected`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Vec<String>>,
-    /// One of these, in any case: `truePositive` and its like.
+    /// One of these, likewise: `truePositive` and its like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classification: Option<Vec<String>>,
     /// At least one of these among its tags, in any case.
@@ -86,10 +89,9 @@ impl Filter {
     }
 
     fn fits(&self, revision: &Revision) -> bool {
-        let among = |words: &Option<Vec<String>>, value: Option<&str>| {
-            words.as_ref().is_none_or(|words| {
-                value.map_or(revision.is_stub, |value| words.iter().any(|word| word.eq_ignore_ascii_case(value)))
-            })
+        let among = |vocabulary: Vocabulary, words: &Option<Vec<String>>, value: Option<&str>| {
+            let is_one = |words: &Vec<String>, value| words.iter().any(|word| vocabulary.is_same(word, value));
+            words.as_ref().is_none_or(|words| value.map_or(revision.is_stub, |value| is_one(words, value)))
         };
         let is_same = |tag: &str, known: &str| known.to_lowercase() == cut(tag).to_lowercase();
         let tagged = self.tags.as_ref().is_none_or(|wanted| {
@@ -100,8 +102,8 @@ impl Filter {
         let severe = self.min_severity.is_none_or(|least| severity.is_none_or(|severity| least <= severity));
         severe
             && tagged
-            && among(&self.status, revision.status.as_deref())
-            && among(&self.classification, revision.classification.as_deref())
+            && among(Vocabulary::Status, &self.status, revision.status.as_deref())
+            && among(Vocabulary::Classification, &self.classification, revision.classification.as_deref())
     }
 
     /// What is wrong with the settings as far as they alone tell: the key below `filter`, and what would be right.
@@ -122,12 +124,12 @@ impl Filter {
 impl Revision {
     fn of(event: &Event) -> Self {
         let content = Content::of(event.incident.get());
-        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let severity = content.severity().map(Cow::into_owned);
         Self {
             is_stub: event.notes.truncated,
-            severity: owned(content.severity().or(event.severity.as_deref())),
-            status: owned(content.status()),
-            classification: owned(content.classification()),
+            severity: severity.or_else(|| event.severity.clone()),
+            status: content.status().map(Cow::into_owned),
+            classification: content.classification().map(Cow::into_owned),
             // As `changes` names them.
             tags: content.tags().into_iter().map(|tag| cut(tag).to_owned()).collect(),
         }
@@ -206,6 +208,25 @@ mod tests {
         let falls = vec![value("severity", "High", "Low")];
         check(filter, event(Kind::Resolved, low, falls), Some((Kind::Resolved, Some(Passage::Left))));
         check(filter, event(Kind::Updated, low, vec![value("severity", "Medium", "Low")]), None);
+    }
+
+    #[test]
+    fn a_filter_makes_the_same_of_either_api() {
+        let filter = r#"{"min_severity":"medium","status":["inProgress"],"classification":["unknown"],"tags":["vip"]}"#;
+        let of_defender = r#"{"severity":"High","status":"InProgress","classification":"Unknown","tags":["VIP"]}"#;
+        let of_graph = r#"{"severity":"high","status":"inProgress","classification":"unknown","customTags":["VIP"]}"#;
+        let of_the_system = of_graph.replace("custom", "system");
+        for incident in [of_defender, of_graph, &of_the_system] {
+            let changed = |changes| event(Kind::Updated, incident, changes);
+            check(filter, changed(vec![]), Some((Kind::Updated, None)));
+            let entered = Some((Kind::Created, Some(Passage::Entered)));
+            for [from, to] in [["Active", "InProgress"], ["active", "inProgress"], ["Active", "inProgress"]] {
+                check(filter, changed(vec![value("status", from, to)]), entered);
+            }
+            check(filter, changed(vec![value("severity", "low", "High")]), entered);
+            check(filter, changed(vec![value("classification", "truePositive", "Unknown")]), entered);
+            check(filter, changed(vec![Change::list("tags", vec!["VIP".into()], vec![], vec![])]), entered);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::core::planted::{self, Mistake};
 use crate::core::seen;
 use crate::model::incident::{Head, Row};
 use crate::model::names::IncidentId;
-use crate::model::page::Query;
+use crate::model::page::{Alerts, Query};
 use crate::model::timestamp::Timestamp;
 
 /// Rows that two pages share. Four rows may leave at once before a step back is needed.
@@ -33,6 +33,7 @@ const TIMES_MAX: usize = 2_000;
 #[derive(Debug, Clone)]
 pub struct Pass {
     cell: Cell,
+    alerts: Alerts,
     top: u32,
     /// A page of so many rows is full: what is asked for, or what the server was found to give at most.
     full: u32,
@@ -104,6 +105,7 @@ impl Pass {
         let distinct = counts.then(BTreeSet::new);
         Self {
             cell,
+            alerts: Alerts::Within,
             top,
             full,
             skip: 0,
@@ -119,12 +121,18 @@ impl Pass {
         }
     }
 
+    /// The same with its pages asked for so.
+    #[must_use]
+    pub fn asking(self, alerts: Alerts) -> Self {
+        Self { alerts, ..self }
+    }
+
     /// What is needed next.
     pub fn step(&self) -> Step {
         match self.phase {
             Phase::First | Phase::Joining | Phase::SteppedBack | Phase::Confirming => {
                 let Cell { window, created } = self.cell;
-                Step::Read(Query { window, created, skip: self.skip, top: self.top })
+                Step::Read(Query { window, created, skip: self.skip, top: self.top, alerts: self.alerts })
             }
             Phase::Complete => Step::Complete,
             Phase::Broken => Step::Broken,
@@ -193,7 +201,7 @@ impl Pass {
     #[must_use]
     pub fn again(&self, top: u32, most: Option<u32>) -> Self {
         let before = self.before.iter().chain(self.distinct.iter().flatten()).copied().collect();
-        Self { before, ..Self::new(self.cell, top, most, self.distinct.is_some()) }
+        Self { before, alerts: self.alerts, ..Self::new(self.cell, top, most, self.distinct.is_some()) }
     }
 
     /// Whether a bounded cell holds more than a page.
@@ -461,7 +469,10 @@ mod tests {
     fn too_large_pages_are_halved_down_to_two_rows() {
         let mut pass = Pass::new(everything(), 9, None, true);
         assert!(pass.shrink() && pass.shrink());
-        assert_eq!(pass.step(), Step::Read(Query { window: everything().window, created: None, skip: 0, top: 2 }));
+        assert_eq!(
+            pass.step(),
+            Step::Read(Query { window: everything().window, created: None, skip: 0, top: 2, alerts: Alerts::Within })
+        );
         assert!(!pass.shrink());
     }
 }

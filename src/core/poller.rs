@@ -17,7 +17,7 @@ use crate::core::tail::Tail;
 use crate::model::event::Kind;
 use crate::model::moment::Moment;
 use crate::model::names::EventId;
-use crate::model::page::{FetchError, Page, Query, Window};
+use crate::model::page::{Alerts, FetchError, Page, Query, Window};
 use crate::model::timestamp::Timestamp;
 
 /// First and longest pause after a failure that may pass by itself.
@@ -46,6 +46,9 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// Rows per page.
     pub page_size: u32,
+    /// A page can be asked for without the alerts of its incidents, as the dialect says. One that was asked for with
+    /// [`Alerts::Apart`] is handed to [`Poller::fetched`] with the alerts of each of its rows, or as the failure to get them.
+    pub lists_alerts_apart: bool,
     /// The quota of list calls.
     pub list: Limits,
     /// What has been read is looked at again.
@@ -238,7 +241,7 @@ impl Poller {
             position,
             quarantine,
             clock: SourceClock::default(),
-            tail: Tail::new(settings.page_size, now),
+            tail: Tail::new(settings.page_size, settings.lists_alerts_apart, now),
             completeness: Completeness::new(has_listed, now),
             hands: [hand(seed), hand(seed.wrapping_add(1))],
             is_dateless: false,
@@ -273,11 +276,16 @@ impl Poller {
             Ok(page) => {
                 let page = self.observe(reader, page, now);
                 let hand = self.hand(reader);
-                hand.retry.reset();
                 hand.refused.reset();
                 hand.token_retried = false;
-                self.health.answered(reader, now);
-                self.read(reader, page, now);
+                match page.incomplete.clone().filter(|_| !planted::is(Mistake::IncompleteIsWhole)) {
+                    None => {
+                        hand.retry.reset();
+                        self.health.answered(reader, now);
+                        self.read(reader, page, now);
+                    }
+                    Some(why) => self.read_in_part(reader, page, &why, now),
+                }
             }
             Err(error) => self.failed(reader, &error, now, quota),
         }
@@ -393,7 +401,13 @@ impl Poller {
         if self.health.reader(Reader::Sweep).failures % 2 == 1 {
             return PROBE;
         }
-        Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 }
+        Query {
+            window: Window { from: Timestamp::from_ticks(0), to: None },
+            created: None,
+            skip: 0,
+            top: 1,
+            alerts: Alerts::Within,
+        }
     }
 
     /// Takes note of the time of an answer. Where it carries none that is trusted, what we think it is judges its rows.
@@ -413,24 +427,54 @@ impl Poller {
             return self.begin(now);
         }
         self.completeness.listed(&page);
-        let rows = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
-        let interval = self.interval();
-        let hand = &mut self.hands[reader as usize];
+        match reader {
+            Reader::Tail => self.tail_read(page, now),
+            // What was asked for the time only is nobody's.
+            Reader::Sweep if !self.completeness.read(&page, now) => {}
+            Reader::Sweep => self.commit_of_sweep(page),
+        }
+    }
+
+    /// An answer that says itself that rows are missing: those that came are taken, and for the rest it is a failure.
+    fn read_in_part(&mut self, reader: Reader, page: Page, why: &str, now: Moment) {
+        self.health.failed(reader, FetchError::Unavailable { after: None, why: why.to_owned() }, now);
+        if self.position.is_none() {
+            return self.begin(now);
+        }
+        self.completeness.listed(&page);
         match reader {
             Reader::Tail => {
-                hand.full_page = (self.tail.top() <= rows).then_some(rows);
-                self.tail.read(&page);
-                self.tail.due_at((hand.began + interval).max(now));
+                // It concludes nothing from what is missing, and what is not is as fresh as ever.
+                self.hand(reader).retry.reset();
+                self.tail_read(page, now);
+                self.tail_fails(now);
             }
-            // What was asked for the time only is nobody's.
-            Reader::Sweep if !self.completeness.read(&page, now) => return,
-            Reader::Sweep => {}
+            Reader::Sweep => {
+                let wants_rows = self.completeness.wants_rows();
+                let others = self.health.reader(Reader::Tail).answered_at;
+                let at_once = self.completeness.read_in_part(&page, why, others, now);
+                let pause = self.hand(reader).retry.pause();
+                self.sweep_fails(at_once, pause, now);
+                if wants_rows {
+                    self.commit_of_sweep(page);
+                }
+            }
         }
-        let kind = match reader {
-            Reader::Tail => PassKind::Tail,
-            Reader::Sweep => self.completeness.kind(),
-        };
-        hand.commit = Some(Commit::Rows(kind, page));
+    }
+
+    fn tail_read(&mut self, page: Page, now: Moment) {
+        let rows = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
+        let interval = self.interval();
+        let hand = &mut self.hands[Reader::Tail as usize];
+        hand.full_page = (self.tail.top() <= rows).then_some(rows);
+        self.tail.read(&page);
+        self.tail.due_at((hand.began + interval).max(now));
+        hand.commit = Some(Commit::Rows(PassKind::Tail, page));
+    }
+
+    fn commit_of_sweep(&mut self, page: Page) {
+        let kind = self.completeness.kind();
+        self.hand(Reader::Sweep).commit = Some(Commit::Rows(kind, page));
     }
 
     /// A first run begins at a server time that two answers agree on.
@@ -468,7 +512,7 @@ impl Poller {
 
     fn failed(&mut self, reader: Reader, error: &FetchError, now: Moment, quota: &mut Quota) {
         self.health.failed(reader, error.clone(), now);
-        let shrunk = reader == Reader::Tail && matches!(error, FetchError::TooLarge { .. }) && self.tail.shrink();
+        let shrunk = reader == Reader::Tail && self.tail.failed(error);
         let interval = self.interval();
         let hand = self.hand(reader);
         let pause = match error {
@@ -491,27 +535,35 @@ impl Poller {
         match reader {
             Reader::Tail => {
                 self.tail.due_at(now + pause);
-                // What the tail cannot read is for the sweep to find and to go around.
-                if self.health.reader(reader).failures == TAIL_FAILURES_MAX
-                    && self.health.reader(Reader::Sweep).failures == 0
-                {
-                    self.completeness.sweeps.hurry(now);
-                }
+                self.tail_fails(now);
             }
             Reader::Sweep => {
                 let others = self.health.reader(Reader::Tail).answered_at;
                 let at_once = self.completeness.failed(error, others, now);
-                if at_once && !self.completeness.is_probing() {
-                    // The page is at fault and the source is not.
-                    self.hand(reader).retry.reset();
-                }
-                if at_once {
-                    // Another way is tried: that is no failure yet.
-                    self.health.has_another_way(reader);
-                }
-                self.completeness.due_at(if at_once { now } else { now + pause });
+                self.sweep_fails(at_once, pause, now);
             }
         }
+    }
+
+    /// What the tail cannot read is for the sweep to find and to go around.
+    fn tail_fails(&mut self, now: Moment) {
+        if self.health.reader(Reader::Tail).failures == TAIL_FAILURES_MAX
+            && self.health.reader(Reader::Sweep).failures == 0
+        {
+            self.completeness.sweeps.hurry(now);
+        }
+    }
+
+    fn sweep_fails(&mut self, at_once: bool, pause: Duration, now: Moment) {
+        if at_once && !self.completeness.is_probing() {
+            // The page is at fault and the source is not.
+            self.hand(Reader::Sweep).retry.reset();
+        }
+        if at_once {
+            // Another way is tried: that is no failure yet.
+            self.health.has_another_way(Reader::Sweep);
+        }
+        self.completeness.due_at(if at_once { now } else { now + pause });
     }
 
     const fn hand(&mut self, reader: Reader) -> &mut Hand {

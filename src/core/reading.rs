@@ -3,7 +3,11 @@
 //!
 //! A piece is cut where its pages do not join, where the server does not skip so far, and where a page fails for good while
 //! others work: first by `lastUpdateTime` in whole seconds, within one second by `createdTime`. What is left of a page that
-//! fails is one second: its rows are taken around those that fail, and the second goes to quarantine.
+//! fails is one second: its rows are taken around those that fail, and the second goes to quarantine. Where the API lists alerts
+//! apart, the rows that fail are asked for without theirs, and if none fails then, so is the whole second, which proves it read.
+//!
+//! An answer that says itself that rows are missing fails like any other, but for one thing: where every answer says so, rows are
+//! taken as they come, nothing is cut and nothing concluded.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,9 +20,10 @@ use crate::core::scan::Scan;
 use crate::model::incident::Row;
 use crate::model::moment::Moment;
 use crate::model::names::IncidentId;
-use crate::model::page::{FetchError, Query, Window};
+use crate::model::page::{Alerts, FetchError, Query, Window};
 use crate::model::timestamp::Timestamp;
 
+const SECOND: Duration = Duration::from_secs(1);
 /// Failures of one query before it matters whether others work.
 const FAILURES_MAX: u32 = 3;
 /// The same once a page was found to fail for good: that its pieces fail too is no surprise.
@@ -40,6 +45,7 @@ pub const PROBE: Query = Query {
     created: None,
     skip: 0,
     top: 1,
+    alerts: Alerts::Within,
 };
 
 /// The same for a server that refuses bounds: nothing was changed in the year 9999.
@@ -48,11 +54,17 @@ const OPEN_PROBE: Query = Query {
     created: None,
     skip: 0,
     top: 1,
+    alerts: Alerts::Within,
 };
 
 /// Any incident at all. A source that lists none where it listed some before tells nothing by an empty list.
-const ANYTHING: Query =
-    Query { window: Window { from: Timestamp::from_seconds(0), to: None }, created: None, skip: 0, top: 1 };
+const ANYTHING: Query = Query {
+    window: Window { from: Timestamp::from_seconds(0), to: None },
+    created: None,
+    skip: 0,
+    top: 1,
+    alerts: Alerts::Within,
+};
 
 /// What the server was found not to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,6 +108,16 @@ pub struct Reading {
     scanned: Option<BTreeSet<IncidentId>>,
     /// A page was found to fail for good.
     is_poisoned: bool,
+    /// A row that fails may be asked for without its alerts.
+    lists_alerts_apart: bool,
+    /// Seconds that could be read only so, before.
+    apart: BTreeSet<Timestamp>,
+    /// And the last one now.
+    found_apart: Option<Timestamp>,
+    /// The last failure of this query was an answer that lacked rows.
+    lacked: bool,
+    /// Every answer lacks rows: what comes is taken, and nothing concluded.
+    is_partial: bool,
     pages: u32,
     rows: u32,
     why: String,
@@ -106,6 +128,13 @@ pub struct Reading {
 struct Piece {
     cell: Cell,
     again: u32,
+    alerts: Alerts,
+}
+
+impl Piece {
+    const fn of(cell: Cell) -> Self {
+        Self { cell, again: 0, alerts: Alerts::Within }
+    }
 }
 
 /// What is done about the piece.
@@ -148,7 +177,7 @@ impl Reading {
     /// A reading of these windows, oldest first, with `top` rows a page, that begins at the source's time `horizon`. With
     /// `doubts_nothing`, windows without a row are believed only where the source lists anything at all.
     pub fn new(windows: &[Window], top: u32, refusals: Refusals, horizon: Timestamp, doubts_nothing: bool) -> Self {
-        let piece = |&window: &Window| Piece { cell: Cell::of(window), again: 0 };
+        let piece = |&window: &Window| Piece::of(Cell::of(window));
         let nowhere = Window { from: horizon, to: Some(horizon) };
         let mut reading = Self {
             mode: Mode::Complete,
@@ -168,12 +197,33 @@ impl Reading {
             is_too_large: false,
             scanned: None,
             is_poisoned: false,
+            lists_alerts_apart: false,
+            apart: BTreeSet::new(),
+            found_apart: None,
+            lacked: false,
+            is_partial: false,
             pages: 0,
             rows: 0,
             why: String::new(),
         };
         reading.next_piece();
         reading
+    }
+
+    /// The same where the API lists alerts apart, or does not: the incident that makes a page fail is then asked for without its
+    /// alerts, for whoever makes the calls to complete.
+    #[must_use]
+    pub fn listing_alerts_apart(self, lists_alerts_apart: bool) -> Self {
+        Self { lists_alerts_apart, ..self }
+    }
+
+    /// The same where these seconds could be read only without their alerts before: they are read so at once, and nothing has to
+    /// fail first. Before the first call only.
+    pub fn expect_apart(&mut self, seconds: &BTreeSet<Timestamp>) {
+        self.apart.clone_from(seconds);
+        if matches!(self.mode, Mode::Pages(_)) {
+            self.begin(self.piece);
+        }
     }
 
     /// What is needed next.
@@ -195,8 +245,38 @@ impl Reading {
 
     /// The call that [`step`](Self::step) asked for was answered with these rows.
     pub fn read(&mut self, rows: &[Row], now: Moment) {
-        self.pages += 1;
         self.answered_at = Some(now);
+        self.take(rows);
+    }
+
+    /// The call was answered with these rows, and the answer says itself that some are missing. `others` is when another call of
+    /// this tenant was answered in full last.
+    ///
+    /// Returns whether there is another call to make at once.
+    pub fn read_in_part(&mut self, rows: &[Row], why: &str, others: Option<Moment>, now: Moment) -> bool {
+        self.why = why.to_owned();
+        match &mut self.mode {
+            Mode::Pages(_) | Mode::Rows(_) if self.is_partial => self.take(rows),
+            Mode::Pages(_) | Mode::Rows(_) => {
+                self.lacked = true;
+                return self.cannot_be_read(others, now);
+            }
+            Mode::Probing { before, .. } if self.lacked => {
+                // Nothing is answered in full, so no page is at fault.
+                self.mode = (**before).clone();
+                self.is_partial = true;
+                (self.failures, self.rejections, self.failing_since) = (0, 0, None);
+            }
+            // The source works, and there is something.
+            Mode::Probing { .. } => self.take(rows),
+            Mode::Doubting if !rows.is_empty() => self.take(rows),
+            Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => return false,
+        }
+        true
+    }
+
+    fn take(&mut self, rows: &[Row]) {
+        self.pages += 1;
         (self.failures, self.rejections, self.failing_since) = (0, 0, None);
         match &mut self.mode {
             Mode::Pages(pass) => {
@@ -205,7 +285,11 @@ impl Reading {
                 let known = self.refusals.rows.unwrap_or(self.top);
                 self.found_cap = pass.most().filter(|&most| most != known);
                 match pass.step() {
-                    pass::Step::Complete => self.next_piece(),
+                    pass::Step::Complete => {
+                        let is_apart = self.piece.alerts == Alerts::Apart;
+                        self.found_apart = is_apart.then_some(self.piece.cell.window.from);
+                        self.next_piece();
+                    }
                     pass::Step::Broken => self.cut("rows moved between the pages, so the reading proves nothing"),
                     // Rows leave a bounded window while its pages are read, and may change places; what fits into one page
                     // has no places.
@@ -246,7 +330,11 @@ impl Reading {
         match error {
             FetchError::TooLarge { .. } => self.too_large(),
             FetchError::Rejected { .. } => self.rejected(),
-            FetchError::Unavailable { .. } | FetchError::Garbled { .. } => self.cannot_be_read(others, now),
+            FetchError::Unavailable { .. } | FetchError::Garbled { .. } => {
+                // A probe that fails says nothing of what it was made for.
+                self.lacked &= self.is_probing();
+                self.cannot_be_read(others, now)
+            }
             FetchError::Throttled { .. }
             | FetchError::Unauthorized { .. }
             | FetchError::Refused { .. }
@@ -256,7 +344,13 @@ impl Reading {
 
     /// How many rows came on a short page that was not the end, where the last answer showed one. One may be a lie.
     pub const fn found_cap(&self) -> Option<u32> {
-        self.found_cap
+        // Where rows are missing a page is short for that reason.
+        if self.is_partial { None } else { self.found_cap }
+    }
+
+    /// The second that the last answer completed, where it could be read only without its alerts.
+    pub const fn found_apart(&self) -> Option<Timestamp> {
+        self.found_apart
     }
 
     /// Whether it is asked whether the source works.
@@ -308,14 +402,35 @@ impl Reading {
         }
         match self.left.pop() {
             Some(piece) => self.begin(piece),
+            None if self.is_partial => self.mode = Mode::Broken,
             None if self.doubts_nothing && self.rows == 0 => self.mode = Mode::Doubting,
             None => self.mode = Mode::Complete,
         }
     }
 
     fn begin(&mut self, piece: Piece) {
+        let piece = self.without_what_goes_apart(piece);
         self.piece = piece;
-        self.mode = Mode::Pages(Pass::new(piece.cell, self.top, self.refusals.rows, !self.refusals.bounds));
+        let pass = Pass::new(piece.cell, self.top, self.refusals.rows, !self.refusals.bounds);
+        self.mode = Mode::Pages(pass.asking(piece.alerts));
+    }
+
+    /// The part of a piece before the first second that could be read only without its alerts, or that second; the rest is left.
+    fn without_what_goes_apart(&mut self, piece: Piece) -> Piece {
+        let Window { from, to } = piece.cell.window;
+        let holds = |second: &&Timestamp| from <= **second && to.is_none_or(|to| second.later(SECOND) <= to);
+        let is_whole = piece.cell.created.is_none() && !self.refusals.bounds;
+        let Some(&second) = self.apart.iter().find(holds).filter(|_| is_whole) else { return piece };
+        let end = second.later(SECOND);
+        if from < second {
+            self.left.push(Piece::of(Cell::of(Window { from: second, to })));
+            return Piece::of(Cell::of(Window { from, to: Some(second) }));
+        }
+        if to == Some(end) {
+            return Piece { alerts: Alerts::Apart, ..piece };
+        }
+        self.left.push(Piece::of(Cell::of(Window { from: end, to })));
+        Piece { alerts: Alerts::Apart, ..Piece::of(Cell::of(Window { from, to: Some(end) })) }
     }
 
     /// Two pieces instead of one, or the same once more where there are no two.
@@ -324,13 +439,13 @@ impl Reading {
         if self.refusals.bounds {
             return self.give_up(why);
         }
-        let Piece { cell, again } = self.piece;
+        let Piece { cell, again, alerts } = self.piece;
         let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
         match cell.halves(pass.times(), self.horizon).or_else(by_creation) {
             Some(halves) => self.begin_with(halves),
             None if again < AGAIN_MAX => {
                 let next = pass.again(self.top, self.refusals.rows);
-                self.piece = Piece { cell, again: again + 1 };
+                self.piece = Piece { cell, again: again + 1, alerts };
                 self.mode = Mode::Pages(next);
             }
             None => self.is_unreadable(why.to_owned()),
@@ -351,8 +466,9 @@ impl Reading {
         if PIECES_MAX <= self.left.len() {
             return self.give_up("it falls into too many pieces");
         }
-        self.left.push(Piece { cell: newer, again: 0 });
-        self.begin(Piece { cell: older, again: 0 });
+        let alerts = self.piece.alerts;
+        self.left.push(Piece { alerts, ..Piece::of(newer) });
+        self.begin(Piece { alerts, ..Piece::of(older) });
     }
 
     fn give_up(&mut self, why: &str) {
@@ -361,6 +477,10 @@ impl Reading {
     }
 
     fn is_unreadable(&mut self, why: String) {
+        if self.is_partial {
+            // Rows that come and go with the answers tell nothing of what can be read.
+            return self.next_piece();
+        }
         let quarantined = Quarantined::new(self.piece.cell.bounds(), self.horizon, &why);
         self.why = why;
         self.mode = Mode::Unreadable(Box::new(quarantined));
@@ -378,7 +498,12 @@ impl Reading {
                 shrunk || self.go_around()
             }
             Mode::Rows(_) => self.go_around(),
-            Mode::Probing { .. } | Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
+            Mode::Doubting => {
+                // What is too large is there.
+                self.mode = Mode::Complete;
+                true
+            }
+            Mode::Probing { .. } | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
         }
     }
 
@@ -467,14 +592,14 @@ impl Reading {
         (self.failures, self.failing_since) = (0, None);
         match &mut self.mode {
             // Nothing can be cut, so nothing can be concluded; but what can be read is.
-            Mode::Pages(_) if self.refusals.bounds => self.mode = Mode::Rows(Scan::new(self.piece.cell, self.top)),
+            Mode::Pages(_) if self.refusals.bounds => self.scan(),
             Mode::Pages(_) if planted::is(Mistake::PoisonIsDropped) => self.next_piece(),
             Mode::Pages(pass) => {
                 // What fails comes behind the last row that could be read; where there is none, it is cut in the middle.
                 let last = pass.times().last().copied();
                 match self.piece.cell.halves(last.as_slice(), self.horizon) {
                     Some(halves) => self.begin_with(halves),
-                    None => self.mode = Mode::Rows(Scan::new(self.piece.cell, self.top)),
+                    None => self.scan(),
                 }
             }
             Mode::Rows(scan) => {
@@ -488,16 +613,24 @@ impl Reading {
         true
     }
 
+    fn scan(&mut self) {
+        self.mode = Mode::Rows(Scan::new(self.piece.cell, self.top, self.lists_alerts_apart));
+    }
+
     fn end_of_scan(&mut self) {
         let Mode::Rows(scan) = &self.mode else { return };
         if !scan.is_over() {
             return;
         }
-        let Piece { cell, again } = self.piece;
+        let Piece { cell, again, .. } = self.piece;
         if self.refusals.bounds {
             let why =
                 format!("a page fails for good, and the API refuses the bounds that would go around it: {}", self.why);
             return self.give_up(&why);
+        }
+        if self.lists_alerts_apart && scan.has_left_out_nothing() && again < AGAIN_MAX {
+            // It comes without its alerts: so read, its pages prove what those of any other piece do, and places count less.
+            return self.begin(Piece { cell, again: again + 1, alerts: Alerts::Apart });
         }
         if self.is_too_large && scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
             // Too large for two rows at a time, and twice the same one by one.
@@ -505,7 +638,10 @@ impl Reading {
         }
         if scan.has_no_hole() && again < AGAIN_MAX {
             self.scanned = Some(scan.ids().clone());
-            return self.begin(Piece { cell, again: again + 1 });
+            return self.begin(Piece { again: again + 1, ..Piece::of(cell) });
+        }
+        if self.is_partial {
+            return self.next_piece();
         }
         let (before, after) = scan.neighbours();
         let quarantined = Quarantined::new(cell.bounds(), self.horizon, &self.why);

@@ -73,8 +73,9 @@ impl Retries {
             let windows = quarantine.windows();
             let window = windows.iter().find(|window| self.last < window.from).or(windows.first())?.clone();
             self.last = window.from;
-            let reading =
-                Reading::new(&[window.window()], settings.page_size, Refusals::default(), window.since, false);
+            let refusals = Refusals::default();
+            let reading = Reading::new(&[window.window()], settings.page_size, refusals, window.since, false)
+                .listing_alerts_apart(settings.lists_alerts_apart);
             let is_settled = time.is_some_and(|time| window.to.later(settings.overlap) <= time);
             self.run = Some(Run { window, is_settled, reading });
         }
@@ -85,6 +86,11 @@ impl Retries {
         if let Some(run) = &mut self.run {
             run.reading.read(rows, now);
         }
+    }
+
+    /// Returns as [`Reading::read_in_part`].
+    pub(crate) fn read_in_part(&mut self, rows: &[Row], why: &str, others: Option<Moment>, now: Moment) -> bool {
+        self.run.as_mut().is_some_and(|run| run.reading.read_in_part(rows, why, others, now))
     }
 
     /// Whether anybody wants the rows of the call that is asked for.
@@ -116,6 +122,11 @@ impl Retries {
         let is_empty = was_read && run.reading.rows() == 0;
         self.run = None;
         self.due = now + EVERY.min(settings.audit.every);
+        let is_last = quarantine.windows().last().is_none_or(|last| last.from <= from);
+        if is_empty && !is_last {
+            // Where there is nothing any more, all of them are doubted at the same time and not one after the other.
+            self.due = now;
+        }
         if is_empty && now.since(*self.empty_since.entry(from).or_insert(now)) < EMPTY_IS_DOUBTED {
             return Some(Outcome::Same);
         }

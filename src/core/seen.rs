@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::changes;
+use crate::core::changes::{self, Tellers};
 use crate::core::planted::{self, Mistake};
 use crate::model::delivery::ForSink;
+use crate::model::dialect::Dialect;
 use crate::model::digest::{Digest, Lists};
 use crate::model::event::{Change, Event, Kind, Notes};
 use crate::model::hash::ContentHash;
@@ -14,6 +15,7 @@ use crate::model::incident::{Fields, Head, Header, Row};
 use crate::model::moment::Moment;
 use crate::model::names::{EventId, IncidentId, TenantName};
 use crate::model::timestamp::Timestamp;
+use crate::model::words::Vocabulary;
 
 /// Hashes remembered per incident at one time; the oldest gives way.
 pub const HASHES_MAX: usize = 8;
@@ -32,6 +34,9 @@ pub struct Mark {
     /// The contents seen in rows without a usable time or ahead of theirs, newest last, [`HASHES_MAX`] at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub odd_hashes: Vec<ContentHash>,
+    /// The dialect of the contents at that time.
+    #[serde(default, skip_serializing_if = "is_defender")]
+    pub dialect: Dialect,
     /// What `changes` compares.
     pub fields: Fields,
     /// And of its lists; none where a program wrote this that did not look at them, or where there was only a stub.
@@ -41,6 +46,10 @@ pub struct Mark {
     pub written: Moment,
 }
 
+fn is_defender(dialect: &Dialect) -> bool {
+    *dialect == Dialect::Defender
+}
+
 /// What a row is, held against the mark of its incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -48,6 +57,8 @@ pub enum Verdict {
     Known,
     /// Older than what is remembered: the answer of a replica that lags. Dropping it keeps the order per incident.
     Stale,
+    /// The revision that is remembered, in the words of the other API: no event, and the mark to write.
+    Translated(Box<Mark>),
     /// A new content at a known time, too soon after the last one; it is looked at again when it is read again.
     TooSoon,
     /// An event, and the mark to write with it in one batch.
@@ -65,7 +76,7 @@ pub struct News {
     pub kind: Kind,
     /// The fields that differ.
     pub changes: Vec<Change>,
-    /// The lists were compared too.
+    /// The lists were compared too, all that is in them.
     pub compared: bool,
     /// First seen long after its creation.
     pub first_seen: bool,
@@ -79,8 +90,12 @@ impl News {
     /// The event of the row that this was judged of, taken in at `now`.
     pub fn event(&self, row: Row, tenant: &TenantName, sequence: u64, now: Moment) -> Event {
         let header = row.head.usual();
+        let severity = |header: &Header| {
+            let word = header.fields.severity.as_deref()?;
+            Some(Vocabulary::Severity.written(word).into_owned())
+        };
         let (last_update, severity) =
-            header.map_or((None, None), |header| (Some(header.last_update), header.fields.severity.clone()));
+            header.map_or((None, None), |header| (Some(header.last_update), severity(header)));
         Event {
             event_id: EventId::of(tenant, &self.id, last_update, row.hash),
             kind: self.kind,
@@ -141,6 +156,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
             time: header.last_update,
             hashes: vec![row.hash],
             odd_hashes,
+            dialect: header.dialect,
             fields: header.fields.clone(),
             digest: row.lists.as_ref().map(Lists::digest),
             written: now,
@@ -152,6 +168,9 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
         return Verdict::Stale;
     }
     let same_time = header.last_update == mark.time;
+    if is_told_by_the_other(mark, header) {
+        return Verdict::Translated(Box::new(translated(mark, row, header, now)));
+    }
     let seen = mark.hashes.contains(&row.hash) || planted::is(Mistake::SeenWithoutHash);
     if (same_time && seen) || planted::is(Mistake::SeenById) {
         return Verdict::Known;
@@ -165,17 +184,39 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     }
     remember(&mut next.hashes, row.hash);
     next.time = header.last_update;
+    next.dialect = header.dialect;
     next.fields = header.fields.clone();
     next.written = now;
     let kind = changes::kind(&mark.fields, &header.fields);
-    let mut changes = changes::changes(&mark.fields, &header.fields);
-    let of_lists = mark.digest.as_ref().zip(row.lists.as_ref()).map(|(digest, lists)| changes::lists(digest, lists));
-    let compared = of_lists.is_some();
+    let tellers = if mark.dialect == header.dialect { Tellers::Same } else { Tellers::Switched };
+    let mut changes = changes::changes(&mark.fields, &header.fields, tellers);
+    let both = mark.digest.as_ref().zip(row.lists.as_ref());
+    let of_lists = both.map(|(digest, lists)| changes::lists(digest, lists, tellers));
+    // After a switch nobody knows which alerts say something new.
+    let compared = of_lists.is_some() && tellers == Tellers::Same;
     changes.extend(of_lists.into_iter().flatten());
     next.digest = row.lists.as_ref().map(Lists::digest);
     match news(row, next, kind, changes, false, (!same_time).then_some(header.last_update)) {
         Verdict::New(news) => Verdict::New(Box::new(News { compared, ..*news })),
-        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon) => verdict,
+        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => verdict,
+    }
+}
+
+/// Whether the revision that is remembered is told of by the other API.
+fn is_told_by_the_other(mark: &Mark, header: &Header) -> bool {
+    let is_there = !mark.hashes.is_empty() && header.last_update == mark.time;
+    is_there && mark.dialect != header.dialect && !planted::is(Mistake::OtherDialectIsNew)
+}
+
+/// The mark of a revision that the other API tells of in its own words: what changes next is told from these.
+fn translated(mark: &Mark, row: &Row, header: &Header, now: Moment) -> Mark {
+    Mark {
+        hashes: vec![row.hash],
+        dialect: header.dialect,
+        fields: header.fields.clone(),
+        digest: row.lists.as_ref().map(Lists::digest),
+        written: now,
+        ..mark.clone()
     }
 }
 
@@ -187,6 +228,10 @@ fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option
     }
     if before.odd_hashes.contains(&row.hash) || before.hashes.contains(&row.hash) {
         return Verdict::Known;
+    }
+    let is_told = |header: &&Header| is_told_by_the_other(&before, header);
+    if let Some(header) = ahead.filter(is_told) {
+        return Verdict::Translated(Box::new(translated(&before, row, header, now)));
     }
     let (kind, first_seen) = match (ahead, mark) {
         (Some(header), None) => changes::first_kind(header),
@@ -200,7 +245,7 @@ fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option
     let odd = why.or_else(|| Some("lastUpdateTime lies in the future".into()));
     match news(row, next, kind, Vec::new(), first_seen, None) {
         Verdict::New(news) => Verdict::New(Box::new(News { odd, ..*news })),
-        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon) => verdict,
+        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => verdict,
     }
 }
 
@@ -246,7 +291,9 @@ mod tests {
     fn new(verdict: Verdict) -> News {
         match verdict {
             Verdict::New(news) => *news,
-            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon) => panic!("not new: {verdict:?}"),
+            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => {
+                panic!("not new: {verdict:?}")
+            }
         }
     }
 
@@ -323,5 +370,31 @@ mod tests {
             mark = new(judge(Some(&mark), &row(T0, "Active", n), None, minute(u64::from(n) * 11))).mark;
         }
         assert_eq!(mark.hashes.len(), HASHES_MAX);
+    }
+
+    /// The same revision as [`row`] makes, in the words of Graph.
+    fn in_graph(time: &str, status: &str) -> Row {
+        let json = format!(r#"{{"id":"7","lastUpdateDateTime":"{time}","status":"{status}"}}"#);
+        Row::new(RawValue::from_string(json).expect("JSON"))
+    }
+
+    #[test]
+    fn a_revision_that_the_other_api_tells_of_is_known_and_what_follows_is_told_from_its_words() {
+        let first = new(judged(None, &row(T0, "Active", 0)));
+        let translated = |mark: &Mark, row: &Row| match judged(Some(mark), row) {
+            Verdict::Translated(mark) => *mark,
+            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::New(_)) => panic!("{verdict:?}"),
+        };
+        let there = translated(&first.mark, &in_graph(T0, "active"));
+        assert_eq!((there.dialect, there.time), (Dialect::Graph, first.mark.time));
+        assert_eq!(judged(Some(&there), &in_graph(T0, "active")), Verdict::Known);
+        assert_eq!(translated(&there, &row(T0, "Active", 0)), first.mark, "and back again");
+        let next = new(judged(Some(&first.mark), &in_graph(T1, "active")));
+        assert_eq!((next.kind, &next.changes, next.mark.dialect), (Kind::Updated, &Vec::new(), Dialect::Graph));
+        assert!(!next.compared, "what its alerts say was not");
+        assert_eq!(judged(Some(&next.mark), &row(T0, "Active", 0)), Verdict::Stale);
+        let an_hour_ago = Some("2025-12-31T23:00:00Z".parse().expect("a time"));
+        let verdict = judge(Some(&first.mark), &in_graph(T0, "active"), an_hour_ago, minute(0));
+        assert_eq!(verdict, Verdict::Translated(Box::new(there)), "whatever the clock of the answer says");
     }
 }

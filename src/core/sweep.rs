@@ -183,7 +183,8 @@ impl Sweeps {
         // Without bounds one cannot go around anything.
         let windows = if refusals.bounds { vec![whole] } else { quarantine.around(whole) };
         let horizon = clock.latest().unwrap_or(position.cursor).max(position.cursor).floor_to_second();
-        let reading = Reading::new(&windows, settings.page_size, refusals, horizon, doubts_nothing);
+        let reading = Reading::new(&windows, settings.page_size, refusals, horizon, doubts_nothing)
+            .listing_alerts_apart(settings.lists_alerts_apart);
         self.run = Some(Run { reading, end, started, began: now, oldest_unseen: None, newest: None, calls: 0 });
     }
 
@@ -282,6 +283,12 @@ impl Run {
         self.calls += 1;
         self.newest = self.newest.max(tail::newest(page));
         self.reading.read(&page.rows, now);
+    }
+
+    /// A call was answered with a page that lacks rows. Returns as [`Reading::read_in_part`].
+    pub(crate) fn read_in_part(&mut self, page: &Page, why: &str, others: Option<Moment>, now: Moment) -> bool {
+        self.calls += 1;
+        self.reading.read_in_part(&page.rows, why, others, now)
     }
 
     /// The rows of a page are durable; the oldest (id, time) among them that was not seen before.

@@ -104,7 +104,7 @@ impl Record {
             self.0.extend_from_slice(if gist.alert_id.is_some() { b"Alert" } else { b"Incident" });
         }
         self.0.push(b'|');
-        put_number(&mut self.0, severity_number(gist.severity));
+        put_number(&mut self.0, severity_number(gist.severity.as_deref()));
         self.0.push(b'|');
     }
 
@@ -113,7 +113,7 @@ impl Record {
         self.time("rt", Some(gist.time));
         self.text("externalId", Some(gist.alert_id.unwrap_or(event.incident_id.as_str())), EXTERNAL_ID_MAX);
         self.text("deviceExternalId", Some(event.tenant.as_str()), SHORT_MAX);
-        self.text("act", gist.status, ACT_MAX);
+        self.text("act", gist.status.as_deref(), ACT_MAX);
         self.text("reason", Some(&reason(event)), TEXT_MAX);
         self.text("msg", gist.entity.or(gist.description).or(gist.title), TEXT_MAX);
         self.text("request", gist.url, TEXT_MAX);
@@ -138,8 +138,8 @@ impl Record {
             Some(_) => ("incidentId", Some(event.incident_id.as_str())),
             None => ("redirectedTo", gist.redirected_to.as_deref()),
         };
-        self.labelled(["cs1", "cs1Label", "classification"], Text(gist.classification), CUSTOM_MAX);
-        self.labelled(["cs2", "cs2Label", "determination"], Text(gist.determination), CUSTOM_MAX);
+        self.labelled(["cs1", "cs1Label", "classification"], Text(gist.classification.as_deref()), CUSTOM_MAX);
+        self.labelled(["cs2", "cs2Label", "determination"], Text(gist.determination.as_deref()), CUSTOM_MAX);
         self.labelled(["cs3", "cs3Label", "assignedTo"], Text(gist.assignee), CUSTOM_MAX);
         self.labelled(["cs4", "cs4Label", "mitreTechniques"], List(&gist.techniques), CUSTOM_MAX);
         self.labelled(["cs5", "cs5Label", "tags"], List(&gist.tags), CUSTOM_MAX);

@@ -19,6 +19,7 @@ use crate::format::ecs::custom::Custom;
 use crate::format::ecs::record::Record;
 use crate::model::content::{self, Content};
 use crate::model::event::Event;
+use crate::model::words::Vocabulary;
 
 /// `ecs.version`: the release of the schema whose fields and values are used. It is the oldest one that has them all, so that
 /// the statement holds for clusters of 8.11 and newer, and it is the one that Elastic's own package for this product states.
@@ -139,14 +140,12 @@ impl Fields {
         }
     }
 
-    /// A word of an enumeration, cut to a keyword. Elastic's integration knows the spelling of Graph, which begins in lower case.
-    fn word(self, word: &str) -> Cow<'_, str> {
-        let word = bounds::keyword(word);
+    /// A word of an enumeration, cut to a keyword. Elastic's integration knows the spelling of Graph.
+    fn word<'a>(self, vocabulary: Vocabulary, word: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        let word = word.into();
         match self {
-            Self::M365Defender if word.starts_with(|first: char| first.is_ascii_uppercase()) => {
-                Cow::Owned(word[..1].to_ascii_lowercase() + &word[1..])
-            }
-            Self::M365Defender | Self::Defender => word,
+            Self::M365Defender => Cow::Owned(bounds::keyword(&vocabulary.in_graph(&word)).into_owned()),
+            Self::Defender => bounds::short(word),
         }
     }
 }

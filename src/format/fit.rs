@@ -190,6 +190,25 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_of_graph_is_reduced_likewise() {
+        let incident = |evidence: usize, text: usize, tags: usize| {
+            let (evidence, text, tags) = ("e".repeat(evidence), "t".repeat(text), "c".repeat(tags));
+            format!(
+                r#"{{"id":"1","displayName":"n","customTags":["{tags}"],"severity":"high","alerts":[{{"id":"a","description":"{text}","evidence":["{evidence}"]}}]}}"#
+            )
+        };
+        let without_evidence = check(&incident(9_000, 1, 1), 2_000, Some(Reduction::Evidence));
+        assert_eq!(
+            without_evidence,
+            r#"{"id":"1","displayName":"n","customTags":["c"],"severity":"high","alerts":[{"id":"a","description":"t"}]}"#
+        );
+        let without_alerts = check(&incident(1, 9_000, 1), 2_000, Some(Reduction::Alerts));
+        assert_eq!(without_alerts, r#"{"id":"1","displayName":"n","customTags":["c"],"severity":"high"}"#);
+        let summary = check(&incident(1, 1, 9_000), 2_000, Some(Reduction::AllButSummary));
+        assert_eq!(summary, r#"{"id":"1","displayName":"n","severity":"high"}"#);
+    }
+
+    #[test]
     fn what_does_not_fit_at_all_is_said() {
         let error = fit(event(&incident(1, 1, 1)), &Style::of(Format::Json), Some(100)).expect_err("100 bytes");
         assert!(error.to_string().starts_with("contoso/1/2/3 cannot be written as json: it has "), "{error}");

@@ -8,6 +8,7 @@ use crate::model::content::{Alert, Content, Entity, EntityKind};
 use crate::model::delivery::{Passage, Reduction};
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
+use crate::model::words::Vocabulary;
 
 /// Whose product it is.
 pub(crate) const VENDOR: &str = "Microsoft";
@@ -33,10 +34,10 @@ pub(crate) struct Gist<'c> {
     pub(crate) entity: Option<&'c str>,
     pub(crate) title: Option<&'c str>,
     pub(crate) description: Option<&'c str>,
-    pub(crate) status: Option<&'c str>,
-    pub(crate) severity: Option<&'c str>,
-    pub(crate) classification: Option<&'c str>,
-    pub(crate) determination: Option<&'c str>,
+    pub(crate) status: Option<Cow<'c, str>>,
+    pub(crate) severity: Option<Cow<'c, str>>,
+    pub(crate) classification: Option<Cow<'c, str>>,
+    pub(crate) determination: Option<Cow<'c, str>>,
     pub(crate) assignee: Option<&'c str>,
     pub(crate) url: Option<&'c str>,
     pub(crate) redirected_to: Option<Cow<'c, str>>,
@@ -73,16 +74,21 @@ impl<'c> Gist<'c> {
             Some(_) => alert.and_then(of_alert),
             None => of_incident,
         };
+        let word = |of_alert: fn(Alert<'c>) -> Option<Cow<'c, str>>, of_incident: Option<Cow<'c, str>>| match alert_id {
+            Some(_) => alert.and_then(of_alert),
+            None => of_incident,
+        };
+        let severity = || event.severity.as_deref().map(|word| Vocabulary::Severity.written(word));
         let mut gist = Self {
             subject: if alert_id.is_some() { "alert" } else { "incident" },
             alert_id,
             entity: part.and_then(|part| part.entity.as_deref()),
             title: either(Alert::title, content.title()),
             description: either(Alert::description, content.description()),
-            status: either(Alert::status, content.status()),
-            severity: either(Alert::severity, content.severity().or(event.severity.as_deref())),
-            classification: either(Alert::classification, content.classification()),
-            determination: either(Alert::determination, content.determination()),
+            status: word(Alert::status, content.status()),
+            severity: word(Alert::severity, content.severity().or_else(severity)),
+            classification: word(Alert::classification, content.classification()),
+            determination: word(Alert::determination, content.determination()),
             assignee: either(Alert::assignee, content.assignee()),
             url: alert.and_then(Alert::url).or(content.url()),
             redirected_to: content.redirected_to(),
@@ -121,16 +127,16 @@ impl<'c> Gist<'c> {
     }
 }
 
-/// Who an entity is, or acts as.
+/// Who an entity is, or acts as; of a mail whose account nobody says who got it, which is the same one.
 fn user(entity: Entity<'_>) -> Option<Cow<'_, str>> {
+    let account = || match (entity.account_domain(), entity.account_name()?) {
+        (Some(domain), name) => Some(Cow::Owned(format!("{domain}\\{name}"))),
+        (None, name) => Some(Cow::Borrowed(name)),
+    };
+    let acting = || entity.user_principal_name().map(Cow::Borrowed).or_else(account);
     match entity.kind() {
-        EntityKind::User | EntityKind::Mailbox | EntityKind::MailMessage | EntityKind::Process => {
-            let account = || match (entity.account_domain(), entity.account_name()?) {
-                (Some(domain), name) => Some(Cow::Owned(format!("{domain}\\{name}"))),
-                (None, name) => Some(Cow::Borrowed(name)),
-            };
-            entity.user_principal_name().map(Cow::Borrowed).or_else(account)
-        }
+        EntityKind::User | EntityKind::Mailbox | EntityKind::Process => acting(),
+        EntityKind::MailMessage => acting().or(entity.recipient().map(Cow::Borrowed)),
         EntityKind::Ip
         | EntityKind::Url
         | EntityKind::File

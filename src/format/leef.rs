@@ -141,7 +141,7 @@ impl Record {
     fn predefined(&mut self, gist: &Gist<'_>) {
         self.time("devTime", Some(gist.time));
         self.text("cat", Some(gist.subject), WORD_MAX);
-        self.number("sev", Some(severity_number(gist.severity)));
+        self.number("sev", Some(severity_number(gist.severity.as_deref())));
         self.text("usrName", gist.users.first().map(AsRef::as_ref), NAME_MAX);
         self.text("url", gist.url, TEXT_MAX);
     }
@@ -159,10 +159,10 @@ impl Record {
         self.number("parts", part.map(|part| part.of as u64));
         self.text("title", gist.title, TEXT_MAX);
         self.text("changes", Some(&reason(event)), TEXT_MAX);
-        self.text("status", gist.status, WORD_MAX);
-        self.text("severity", gist.severity, WORD_MAX);
-        self.text("classification", gist.classification, WORD_MAX);
-        self.text("determination", gist.determination, WORD_MAX);
+        self.text("status", gist.status.as_deref(), WORD_MAX);
+        self.text("severity", gist.severity.as_deref(), WORD_MAX);
+        self.text("classification", gist.classification.as_deref(), WORD_MAX);
+        self.text("determination", gist.determination.as_deref(), WORD_MAX);
         self.text("assignedTo", gist.assignee, NAME_MAX);
         self.text("redirectedTo", gist.redirected_to.as_deref(), INCIDENT_ID_MAX);
     }

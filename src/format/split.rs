@@ -119,7 +119,7 @@ fn pieces(event: &Event, incident: &str, by: Split) -> Option<Vec<Piece>> {
         if by == Split::Entities {
             entities(alert, &mut |name, entity, from, to| {
                 let suffix = format!("{suffix}/{}", ContentHash::of(entity));
-                let incident = [&before, "[", from, "[", entity, "]", to, "]", &behind];
+                let incident = [&before, "[", from, entity, to, "]", &behind];
                 pieces.add(id, Some(name), &suffix, &incident)
             })?;
         }
@@ -139,16 +139,17 @@ enum Told<'e> {
 }
 
 impl<'e> Told<'e> {
-    /// Where nobody compared the alerts one by one, each may be new; and to a sink that the incident has just entered, each is.
+    /// Where nobody compared the alerts one by one, each may be new or say something new; and to a sink that the incident has just
+    /// entered, each is new.
     fn of(event: &'e Event) -> Self {
         if event.for_sink.passage == Some(Passage::Entered) {
             return Self::All;
         }
         match event.changes.iter().find(|change| change.field == "alerts").map(|change| &change.difference) {
-            Some(Difference::List { added, changed, .. }) => {
+            Some(Difference::List { added, changed, .. }) if event.notes.compared => {
                 Self::These(added.iter().chain(changed).map(String::as_str).collect())
             }
-            Some(Difference::Value { .. }) => Self::All,
+            Some(Difference::List { .. } | Difference::Value { .. }) => Self::All,
             None if event.notes.compared => Self::None,
             None => Self::All,
         }
@@ -168,8 +169,8 @@ fn alert_id(alert: &str) -> Option<String> {
     Node::parse(alert).first(&["alertId", "id"]).shown().map(Cow::into_owned)
 }
 
-/// Gives each entity of an alert away: the beginning of its name, its text, and the text of the alert around a list of this one alone. None
-/// as soon as it is not taken.
+/// Gives each entity of an alert away: the beginning of its name, its text, and the text of the alert around it, which has its devices and
+/// no other entity. None as soon as it is not taken.
 fn entities(alert: &str, give: &mut impl FnMut(String, &str, &str, &str) -> Option<()>) -> Option<()> {
     let incident = format!(r#"{{"alerts":[{alert}]}}"#);
     let content = Content::of(&incident);
@@ -180,10 +181,12 @@ fn entities(alert: &str, give: &mut impl FnMut(String, &str, &str, &str) -> Opti
         let Some(text) = parts.get(list).map(str::to_owned) else { continue };
         let others: Vec<&str> = ENTITIES.iter().map(|(list, _)| *list).filter(|other| *other != list).collect();
         let Some((from, to)) = parts.without(&others).with(list, quoted, "[]".into()).around(list) else { continue };
-        for entity in elements(Some(&text)) {
-            if list == "evidence" && is_device(entity) {
-                continue;
-            }
+        // Graph's devices stand among the entities; they stay, as those of the other dialect do in their own list.
+        let (devices, entities): (Vec<&str>, Vec<&str>) =
+            elements(Some(&text)).into_iter().partition(|element| list == "evidence" && is_device(element));
+        let comma = if devices.is_empty() { "" } else { "," };
+        let (from, to) = (format!("{from}[{}{comma}", devices.join(",")), format!("]{to}"));
+        for entity in entities {
             let Some(name) = named.next() else { continue };
             give(beginning(&name, ENTITY_NAME_MAX).to_owned(), entity, &from, &to)?;
         }
@@ -208,6 +211,7 @@ mod tests {
     const INCIDENT: &str = r#"{"incidentId":1, "alerts":[{"alertId":"a","entities":[{"entityType":"Ip","ipAddress":"192.0.2.1"},{"entityType":"Url"}],"x":1.50},{"alertId":"b","entities":[]}],"status":"Active"}"#;
 
     fn event(incident: &str, changes: Vec<Change>) -> Event {
+        let compared = changes.iter().any(|change| matches!(change.difference, Difference::List { .. }));
         Event {
             event_id: EventId::new("contoso/1/2/3"),
             kind: Kind::Updated,
@@ -218,7 +222,7 @@ mod tests {
             incident_id: IncidentId::new("1"),
             last_update: None,
             severity: None,
-            notes: Notes::default(),
+            notes: Notes { compared, ..Notes::default() },
             incident: RawValue::from_string(incident.into()).expect("JSON"),
             for_sink: ForSink::default(),
         }
@@ -248,6 +252,10 @@ mod tests {
         check(event(INCIDENT, vec![]), Split::Alerts, &[("contoso/1/2/3#a", A), ("contoso/1/2/3#b", B)]);
         check(event(INCIDENT, alerts(&["b"], &["c"], &[])), Split::Alerts, &[("contoso/1/2/3#b", B)]);
         check(event(INCIDENT, alerts(&[], &[], &["a"])), Split::Alerts, &[("contoso/1/2/3#a", A)]);
+        // After a switch of the API the ids were compared, and not what the alerts say.
+        let mut by_id = event(INCIDENT, alerts(&["b"], &[], &[]));
+        by_id.notes.compared = false;
+        check(by_id, Split::Alerts, &[("contoso/1/2/3#a", A), ("contoso/1/2/3#b", B)]);
         let by_number = vec![Change::value("alerts", Some("1".into()), Some("2".into()))];
         check(event(INCIDENT, by_number), Split::Alerts, &[("contoso/1/2/3#a", A), ("contoso/1/2/3#b", B)]);
     }
@@ -342,7 +350,7 @@ mod tests {
         let parts = split(event(incident, vec![]), Split::Entities);
         let names: Vec<_> = parts.iter().filter_map(|part| part.for_sink.part.clone()?.entity).collect();
         assert_eq!(names, ["ip 192.0.2.1"]);
-        assert!(!parts[1].incident.get().contains("deviceEvidence") && parts[1].incident.get().contains("ipEvidence"));
+        assert_eq!(parts[1].incident.get(), incident, "where it happened is in both parts");
     }
 
     #[test]

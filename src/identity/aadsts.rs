@@ -1,6 +1,8 @@
 //! What Entra's error codes mean for somebody who runs this program. Decides nothing but refused or transient.
 //!
-//! The codes and their meaning: Microsoft Entra authentication and authorization error codes (`reference-error-codes`).
+//! The codes and their meaning: Microsoft Entra authentication and authorization error codes (`reference-error-codes`); of
+//! federated credentials the troubleshooting page of Azure Workload Identity; of certificates those of the Azure SDKs and the
+//! constants of Microsoft.Identity.Web.
 
 /// What a code asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +18,19 @@ pub(crate) fn meaning(code: u64) -> Option<Meaning> {
     TABLE.iter().find(|(known, _)| *known == code).map(|(_, meaning)| *meaning)
 }
 
-/// `reference-error-codes`, those that a daemon with an application's credential can meet.
-const TABLE: [(u64, Meaning); 32] = {
+const UNKNOWN_CERTIFICATE: &str = "the certificate is not that of the application: upload it (the .pem without the key) under Certificates & secrets of \
+     the app registration, and check client_id";
+const CERTIFICATE_ENDED: &str = "the certificate has expired or is not valid yet: upload the next one under Certificates & secrets of the app \
+     registration, put it into the file, and check the clock of this host";
+const CERTIFICATE_REVOKED: &str = "the certificate has been revoked: upload another one under Certificates & secrets of the app registration and put it \
+     into the file";
+const WRONG_ASSERTION: &str = "the assertion is not valid: check login_url and client_id, and the clock of this host; with a workload identity, whether \
+     token_file holds a token of the platform for the audience of the federated credential";
+const NO_FEDERATION: &str = "no federated credential of the application matches the platform's token: compare its issuer, subject and audience, \
+     letter by letter, under Certificates & secrets of the app registration; a new one takes some minutes to count";
+
+/// Those that a daemon with an application's credential can meet.
+const TABLE: [(u64, Meaning); 52] = {
     use Meaning::{Refused, Transient};
     [
         // The secret.
@@ -42,6 +55,57 @@ const TABLE: [(u64, Meaning); 32] = {
             700025,
             Refused("the application is registered as a public client, which has no secrets: register another one"),
         ),
+        // The certificate.
+        (700027, Refused(UNKNOWN_CERTIFICATE)),
+        (50012, Refused(UNKNOWN_CERTIFICATE)),
+        (
+            700030,
+            Refused(
+                "the names in the certificate are not those that the application allows: upload this certificate under \
+                 Certificates & secrets of the app registration",
+            ),
+        ),
+        (1000502, Refused(CERTIFICATE_ENDED)),
+        (7000274, Refused(CERTIFICATE_ENDED)),
+        (7000214, Refused(CERTIFICATE_REVOKED)),
+        (7000277, Refused(CERTIFICATE_REVOKED)),
+        (50032, Refused("the key of the certificate is too weak: make one of RSA with 2048 bits or more")),
+        (
+            5002730,
+            Refused(
+                "the algorithm of the assertion does not fit the key: set algorithm = \"rs256\" beside the certificate",
+            ),
+        ),
+        // Any assertion.
+        (
+            700024,
+            Refused(
+                "the assertion is not valid yet or not any more: check the clock of this host; with a workload identity, \
+                 whether the platform still renews token_file",
+            ),
+        ),
+        (700021, Refused("the assertion is of another application: check client_id")),
+        (50027, Refused(WRONG_ASSERTION)),
+        (50013, Refused(WRONG_ASSERTION)),
+        (50048, Refused(WRONG_ASSERTION)),
+        // The workload identity.
+        (70021, Refused(NO_FEDERATION)),
+        (
+            700211,
+            Refused(
+                "no federated credential of the application has the issuer of the platform's token: compare them letter by \
+                 letter, the slash at the end too, under Certificates & secrets of the app registration",
+            ),
+        ),
+        (
+            700212,
+            Refused(
+                "no federated credential of the application has the audience of the platform's token: it is \
+                 api://AzureADTokenExchange, or that of your cloud, on both sides",
+            ),
+        ),
+        (700213, Refused(NO_FEDERATION)),
+        (7002138, Refused(NO_FEDERATION)),
         // The application.
         (
             700016,
@@ -93,6 +157,12 @@ const TABLE: [(u64, Meaning); 32] = {
         (50196, Transient("Entra believes that the application asks in a loop; is it in use elsewhere too?")),
         (90055, Transient("the tenant asks for too many tokens at once")),
         (90006, Transient("a service behind the sign-in is temporarily unavailable")),
+        (
+            90061,
+            Transient(
+                "Entra cannot reach the issuer of the platform's token: its /.well-known/openid-configuration has to be public",
+            ),
+        ),
         (90012, Transient("the request timed out inside Entra")),
         (90024, Transient("a transient error inside Entra")),
         (90025, Transient("a service behind the sign-in has used up its attempts")),
@@ -100,3 +170,22 @@ const TABLE: [(u64, Meaning); 32] = {
         (50033, Transient("a transient error inside Entra")),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_known_once_and_every_refusal_says_what_to_do() {
+        let codes: BTreeSet<_> = TABLE.iter().map(|(code, _)| code).collect();
+        assert_eq!(codes.len(), TABLE.len());
+        for (code, meaning) in &TABLE {
+            if let Meaning::Refused(text) = meaning {
+                let (_, remedy) = text.split_once(':').or_else(|| text.split_once(", which")).unwrap_or_default();
+                assert!(!remedy.is_empty(), "{code}: {text}");
+            }
+        }
+    }
+}

@@ -12,5 +12,5 @@ use crate::transport::secret::{SecretError, SecretSource};
 pub(crate) fn proof(source: &SecretSource) -> Result<Proof, SecretError> {
     let secret = source.read()?;
     let fingerprint = Fingerprint::of(secret.expose_secret().as_bytes());
-    Ok(Proof { fields: vec![("client_secret", secret)], fingerprint })
+    Ok(Proof { secret, is_assertion: false, fingerprint, expires_at: None })
 }

@@ -1,8 +1,8 @@
 //! One answer of the token endpoint: a token, or what its absence asks of the caller. Never shows the body.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, DATE};
 use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use crate::identity::TokenError;
 use crate::identity::aadsts::{self, Meaning};
 use crate::model::page::excerpt;
 use crate::transport::http::retry_after;
+use crate::transport::proxy::SIGN_IN;
 
 /// A token lives no longer than this, whatever the answer says; the longest seen are those of managed identities, a little over
 /// a day.
@@ -34,12 +35,28 @@ pub(crate) struct Grant {
 /// There is no token in it; see [`TokenError`].
 pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Grant, TokenError> {
     match status {
-        StatusCode::OK => granted(body).map_err(|why| TokenError::Unavailable {
-            why: format!("{} with {}: {why}", status.as_u16(), content_type(headers)),
-            after: Duration::ZERO,
-        }),
+        StatusCode::OK => granted(body, Success::life).map_err(|why| no_token(status, headers, why)),
         _ => Err(refusal(status, headers, body)),
     }
+}
+
+/// The same of a managed identity's endpoint, where the end of the token comes as a time (`expires_on`) too, or as nothing else.
+/// Such tokens are cached there, so that the earlier end counts.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_until(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Grant, TokenError> {
+    match status {
+        StatusCode::OK => granted(body, |answer| answer.life_until(server_time(headers)))
+            .map_err(|why| no_token(status, headers, why)),
+        _ => Err(refusal(status, headers, body)),
+    }
+}
+
+/// What Entra says in an answer that is no token, where it is one of the codes that we know.
+pub(crate) fn of_entra(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<TokenError> {
+    let failure: Failure = serde_json::from_slice(body).ok()?;
+    failure.code().and_then(aadsts::meaning).map(|_| refusal(status, headers, body))
 }
 
 /// RFC 6749 section 5.1. Numbers come as strings too (v1 endpoint, managed identities).
@@ -47,30 +64,64 @@ pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Resu
 struct Success {
     access_token: SecretString,
     token_type: Option<String>,
+    /// Seconds.
     expires_in: Option<Value>,
+    /// Seconds since 1970.
+    expires_on: Option<Value>,
 }
 
-fn granted(body: &[u8]) -> Result<Grant, String> {
+impl Success {
+    /// Seconds.
+    fn life(&self) -> Result<f64, &'static str> {
+        match &self.expires_in {
+            Some(value) => number(value).ok_or("expires_in is no number of seconds above zero"),
+            None => Ok(LIFE_UNKNOWN.as_secs_f64()),
+        }
+    }
+
+    /// Seconds, where the server's clock says this. Ours counts only where there is nothing else to go by.
+    fn life_until(&self, server_time: Option<SystemTime>) -> Result<f64, &'static str> {
+        let end = self.expires_on.as_ref().and_then(number);
+        let now = match (end, server_time, &self.expires_in) {
+            (None, _, _) | (Some(_), None, Some(_)) => return self.life(),
+            (Some(_), Some(time), _) => time,
+            (Some(_), None, None) => SystemTime::now(),
+        };
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let left = end.unwrap_or_default() - now;
+        let left = if self.expires_in.is_some() { left.min(self.life()?) } else { left };
+        if left <= 0.0 { Err("the token has expired already") } else { Ok(left) }
+    }
+}
+
+/// The time by which `expires_on` counts: the answer's own, since both come from one clock.
+fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
+}
+
+fn no_token(status: StatusCode, headers: &HeaderMap, why: &str) -> TokenError {
+    let why = format!("{} with {}: {why}", status.as_u16(), content_type(headers));
+    TokenError::Unavailable { why, after: Duration::ZERO }
+}
+
+fn granted(body: &[u8], life: impl FnOnce(&Success) -> Result<f64, &'static str>) -> Result<Grant, &'static str> {
     // serde's message could quote the token.
     let answer: Success = serde_json::from_slice(body).map_err(|_| "there is no access_token in the answer")?;
     if answer.token_type.as_deref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-        return Err("the token is no Bearer token".into());
+        return Err("the token is no Bearer token");
     }
     // RFC 6750 section 2.1; anything else could not be sent in a header.
     let text = answer.access_token.expose_secret();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the access_token is not made of visible ASCII characters".into());
+        return Err("the access_token is not made of visible ASCII characters");
     }
-    let life = match answer.expires_in {
-        None => LIFE_UNKNOWN,
-        Some(value) => seconds(&value).ok_or("expires_in is no number of seconds above zero")?.min(LIFE_MAX),
-    };
+    let life = Duration::from_secs_f64(life(&answer)?.min(LIFE_MAX.as_secs_f64()));
     Ok(Grant { secret: answer.access_token, life })
 }
 
-fn seconds(value: &Value) -> Option<Duration> {
+fn number(value: &Value) -> Option<f64> {
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    (0.0 < number).then(|| Duration::from_secs_f64(number.min(LIFE_MAX.as_secs_f64())))
+    (0.0 < number).then_some(number)
 }
 
 /// RFC 6749 section 5.2, with what Entra adds.
@@ -114,7 +165,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> TokenError {
 fn foreign(status: u16, headers: &HeaderMap) -> String {
     let remedy = match status {
         300..=399 => "a redirect is not followed; check login_url",
-        407 => "the proxy wants a sign-in of its own; check proxy_url",
+        407 => SIGN_IN,
         500..=599 => "the sign-in service or something in between has failed",
         _ => "that is no answer of the sign-in; check login_url, and any proxy in between",
     };
@@ -201,6 +252,31 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_cached_token_is_the_earlier_of_the_two_that_are_said() {
+        let check = |body: &str, date: Option<&str>, expected: Result<u64, &str>| {
+            let date = date.map(|date| (DATE, date.parse().expect("a value")));
+            let headers = HeaderMap::from_iter(date);
+            match (read_until(StatusCode::OK, &headers, body.as_bytes()), expected) {
+                (Ok(grant), Ok(seconds)) => assert_eq!(grant.life, Duration::from_secs(seconds), "{body}"),
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{body}: {error}"),
+                (other, expected) => panic!("{body}: {other:?}, not {expected:?}"),
+            }
+        };
+        // 1000 seconds before the end below.
+        let date = Some("Fri, 02 May 2025 14:41:49 GMT");
+        check(r#"{"access_token":"a","expires_on":"1746197909"}"#, date, Ok(1000));
+        check(r#"{"access_token":"a","expires_on":1746197909}"#, date, Ok(1000));
+        check(r#"{"access_token":"a","expires_in":"86399","expires_on":"1746197909"}"#, date, Ok(1000));
+        check(r#"{"access_token":"a","expires_in":"600","expires_on":"1746197909"}"#, date, Ok(600));
+        check(r#"{"access_token":"a","expires_in":"600","expires_on":"1746197909"}"#, None, Ok(600));
+        check(r#"{"access_token":"a","expires_in":"600","expires_on":"05/02/2025 14:58:29 +00:00"}"#, date, Ok(600));
+        check(r#"{"access_token":"a","expires_in":"600"}"#, date, Ok(600));
+        check(r#"{"access_token":"a","expires_on":"4102444800"}"#, None, Ok(28 * 3600));
+        check(r#"{"access_token":"a","expires_on":"1746190000"}"#, date, Err("has expired already"));
+        check(r#"{"access_token":"a","expires_in":"soon"}"#, date, Err("expires_in"));
+    }
+
+    #[test]
     fn what_is_no_token_is_unavailable_and_never_shown() {
         for body in [
             "",
@@ -258,6 +334,10 @@ mod tests {
         check(400, &entra("invalid_scope", 70011), Refused, &["AADSTS70011", "audience"]);
         check(400, &entra("invalid_resource", 500011), Refused, &["Defender XDR"]);
         check(400, &entra("invalid_request", 901002), Refused, &["login_url"]);
+        check(401, &entra("invalid_client", 700027), Refused, &["AADSTS700027", "upload it", "client_id"]);
+        check(401, &entra("invalid_client", 700024), Refused, &["AADSTS700024", "clock"]);
+        check(400, &entra("invalid_request", 700213), Refused, &["AADSTS700213", "subject", "letter by letter"]);
+        check(400, &entra("invalid_request", 90061), Unavailable, &["AADSTS90061", "openid-configuration"]);
         for code in [50196, 90055, 90006, 90012, 90024, 90033] {
             check(400, &entra("invalid_request", code), Unavailable, &[&format!("AADSTS{code}")]);
             check(503, &entra("temporarily_unavailable", code), Unavailable, &[]);

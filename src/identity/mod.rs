@@ -2,18 +2,24 @@
 //! secret out: not in an error, not in `Debug`.
 
 mod aadsts;
+mod arc;
 mod cache;
+pub mod certificate;
 mod client_secret;
 mod grant;
+mod managed_identity;
 pub mod token;
+pub mod workload_identity;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::identity::certificate::Certificate;
+use crate::identity::workload_identity::WorkloadIdentity;
 use crate::transport::secret::{SecretError, SecretSource};
 
 /// Who we are to the sign-in, and for what.
@@ -21,8 +27,8 @@ use crate::transport::secret::{SecretError, SecretSource};
 pub struct Settings {
     /// The directory: a GUID, or a domain of it.
     pub tenant_id: String,
-    /// The app registration.
-    pub client_id: String,
+    /// The app registration; none with a managed identity that is the host's own.
+    pub client_id: Option<String>,
     /// `https://login.microsoftonline.com` and its like.
     pub login_url: Url,
     /// The API that the token is for, without `/.default`.
@@ -31,32 +37,111 @@ pub struct Settings {
     pub credential: Credential,
 }
 
-/// How we prove who we are. By reference: the secret is read when it is needed.
+/// How we prove who we are. By reference: what is secret is read when it is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Credential {
     /// A secret of the app registration: its Value, not its ID.
     ClientSecret(SecretSource),
+    /// A certificate of the app registration.
+    Certificate(Certificate),
+    /// A token of the platform, exchanged.
+    WorkloadIdentity(WorkloadIdentity),
+    /// The platform's word for this host.
+    ManagedIdentity,
+}
+
+/// Who asks whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The app registration.
+    pub(crate) client_id: &'a str,
+    /// The token endpoint.
+    pub(crate) endpoint: &'a Url,
 }
 
 impl Credential {
-    /// What to put into the form of the token request, read anew.
+    /// The kinds, in the order of the documentation.
+    pub const KINDS: [&'static str; 4] = ["client_secret", "certificate", "workload_identity", "managed_identity"];
+
+    /// The name in the configuration.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ClientSecret(_) => "client_secret",
+            Self::Certificate(_) => "certificate",
+            Self::WorkloadIdentity(_) => "workload_identity",
+            Self::ManagedIdentity => "managed_identity",
+        }
+    }
+
+    /// Who we are to the sign-in: as configured, or with a workload identity as the platform says.
+    pub fn client_id(&self, configured: Option<&str>, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let of_platform = || match self {
+            Self::WorkloadIdentity(_) => environment(workload_identity::CLIENT_ID_VARIABLE),
+            Self::ClientSecret(_) | Self::Certificate(_) | Self::ManagedIdentity => None,
+        };
+        configured.map(str::to_owned).or_else(of_platform)
+    }
+
+    /// Whether the configuration has to name the app registration.
+    pub const fn needs_client_id(&self) -> bool {
+        match self {
+            Self::ClientSecret(_) | Self::Certificate(_) => true,
+            Self::WorkloadIdentity(_) | Self::ManagedIdentity => false,
+        }
+    }
+
+    /// Whether the token comes from this host or its link: no proxy may stand between.
+    pub const fn is_of_this_host(&self) -> bool {
+        match self {
+            Self::ManagedIdentity => true,
+            Self::ClientSecret(_) | Self::Certificate(_) | Self::WorkloadIdentity(_) => false,
+        }
+    }
+
+    /// What to put into the form of the token request, read anew; none where no form is sent.
     ///
     /// # Errors
     /// The secret cannot be read.
-    pub(crate) fn proof(&self) -> Result<Proof, SecretError> {
+    pub(crate) fn proof(&self, asked: &Asked<'_>) -> Result<Option<Proof>, SecretError> {
         match self {
-            Self::ClientSecret(source) => client_secret::proof(source),
+            Self::ClientSecret(source) => client_secret::proof(source).map(Some),
+            Self::Certificate(certificate) => certificate.proof(asked).map(Some),
+            Self::WorkloadIdentity(identity) => identity.proof().map(Some),
+            Self::ManagedIdentity => Ok(None),
         }
     }
 }
 
 /// The proof of one token request.
 pub(crate) struct Proof {
-    /// Fields of the form.
-    pub(crate) fields: Vec<(&'static str, SecretString)>,
+    /// A secret or an assertion.
+    pub(crate) secret: SecretString,
+    /// Which of the two.
+    pub(crate) is_assertion: bool,
     /// What it was made from.
     pub(crate) fingerprint: Fingerprint,
+    /// When that ends, where it says so.
+    pub(crate) expires_at: Option<SystemTime>,
+}
+
+impl Proof {
+    /// Its fields in the form (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
+    pub(crate) fn fields(&self) -> Vec<(&'static str, &str)> {
+        let secret = self.secret.expose_secret();
+        match self.is_assertion {
+            false => vec![("client_secret", secret)],
+            true => vec![
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", secret),
+            ],
+        }
+    }
+}
+
+/// A variable of this process; one that is empty is none.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// SHA-256 of the secret behind a proof. Another one means that somebody did something, so a refusal no longer counts.

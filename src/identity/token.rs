@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::identity::cache::{Cache, Held};
 use crate::identity::grant::{self, Grant};
-use crate::identity::{Fingerprint, Proof, Settings, TokenError};
+use crate::identity::{Asked, Credential, Fingerprint, Proof, Settings, TokenError, managed_identity};
+use crate::model::page::excerpt;
 use crate::transport::http::{blotted, body, call_causes};
 
 /// One token request, from connecting to the last byte.
@@ -33,17 +34,21 @@ pub struct Tokens {
     cache: Mutex<Cache>,
     /// Held while the sign-in is asked.
     flight: tokio::sync::Mutex<()>,
+    /// When the certificate ends that the last request was signed with.
+    certificate_expires_at: Mutex<Option<SystemTime>>,
 }
 
 impl Tokens {
-    /// Nothing is asked yet. The client must follow no redirect: a token request carries the secret in its body.
+    /// Nothing is asked yet. The client must follow no redirect: a token request carries the secret in its body. Where the
+    /// credential [is of this host](Credential::is_of_this_host), it must use no proxy either.
     pub fn new(http: reqwest::Client, settings: Settings) -> Self {
         let mut endpoint = settings.login_url.clone();
         if let Ok(mut path) = endpoint.path_segments_mut() {
             path.pop_if_empty().extend([settings.tenant_id.as_str(), "oauth2", "v2.0", "token"]);
         }
         let cache = Mutex::new(Cache::new(rand::random()));
-        Self { http, settings, endpoint, cache, flight: tokio::sync::Mutex::new(()) }
+        let flight = tokio::sync::Mutex::new(());
+        Self { http, settings, endpoint, cache, flight, certificate_expires_at: Mutex::new(None) }
     }
 
     /// A token that is good now. Callers at the same time share one request.
@@ -77,23 +82,49 @@ impl Tokens {
         self.cache().rejected(token, Instant::now());
     }
 
+    /// How we prove who we are, in words.
+    pub fn credential(&self) -> &'static str {
+        match self.settings.credential {
+            Credential::ClientSecret(_) => "client secret",
+            Credential::Certificate(_) => "certificate",
+            Credential::WorkloadIdentity(_) => "workload identity",
+            Credential::ManagedIdentity => "managed identity",
+        }
+    }
+
     /// How long the current token is still good; none without one.
     pub fn expires_in(&self) -> Option<Duration> {
         self.cache().expires_in(Instant::now())
     }
 
+    /// When the certificate ends that the last token was asked for with; none where the credential is no certificate, or
+    /// before the first request.
+    pub fn certificate_expires_at(&self) -> Option<SystemTime> {
+        *self.certificate_expires_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn renew(&self, timeout: Duration) -> Result<Token, TokenError> {
-        let proof = self.settings.credential.proof();
-        let proof = proof.map_err(|error| TokenError::Refused { why: error.to_string(), after: Duration::ZERO })?;
+        let client_id = self.settings.client_id.as_deref();
+        let asked = Asked { client_id: client_id.unwrap_or_default(), endpoint: &self.endpoint };
+        let proof = self.settings.credential.proof(&asked).map_err(|error| refused(error.to_string()))?;
+        let fingerprint = match &proof {
+            Some(proof) => proof.fingerprint,
+            None => managed_identity::fingerprint(client_id),
+        };
+        let expires_at = proof.as_ref().and_then(|proof| proof.expires_at);
+        *self.certificate_expires_at.lock().unwrap_or_else(PoisonError::into_inner) = expires_at;
         let asked_at = Instant::now();
-        if let Some(error) = self.cache().remembered(asked_at, proof.fingerprint) {
+        if let Some(error) = self.cache().remembered(asked_at, fingerprint) {
             return Err(error);
         }
-        let outcome = self.ask(&proof, timeout).await;
+        let outcome = match &proof {
+            Some(proof) => self.ask(proof, timeout).await,
+            None => self.ask_host(timeout).await,
+        };
         let mut cache = self.cache();
         match outcome {
-            Ok(grant) => Ok(cache.granted(grant, asked_at, proof.fingerprint)),
-            Err(error) => Err(cache.failed(error, Instant::now(), proof.fingerprint)),
+            Ok(grant) => Ok(cache.granted(grant, asked_at, fingerprint)),
+            Err(error) => Err(cache.failed(error, Instant::now(), fingerprint)),
         }
     }
 
@@ -101,9 +132,9 @@ impl Tokens {
     async fn ask(&self, proof: &Proof, timeout: Duration) -> Result<Grant, TokenError> {
         let unavailable = |why: String| TokenError::Unavailable { why, after: Duration::ZERO };
         let scope = format!("{}/.default", self.settings.audience);
-        let mut form =
-            vec![("grant_type", "client_credentials"), ("client_id", &self.settings.client_id), ("scope", &scope)];
-        form.extend(proof.fields.iter().map(|(name, value)| (*name, value.expose_secret())));
+        let client_id = self.settings.client_id.as_deref().unwrap_or_default();
+        let mut form = vec![("grant_type", "client_credentials"), ("client_id", client_id), ("scope", &scope)];
+        form.extend(proof.fields());
         let request =
             self.http.post(self.endpoint.clone()).header(ACCEPT, "application/json").timeout(timeout).form(&form);
         let response = request.send().await.map_err(|error| unavailable(call_causes(error)))?;
@@ -113,9 +144,27 @@ impl Tokens {
         if status.is_success() {
             return grant::read(status, &headers, &bytes);
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let text = proof.fields.iter().fold(text, |text, (_, secret)| blotted(&text, secret));
+        let text = blotted(&String::from_utf8_lossy(&bytes), &proof.secret);
         grant::read(status, &headers, text.as_bytes())
+    }
+
+    /// A managed identity is of one tenant, whatever is configured: incidents of that one must not go out under the name of
+    /// another. Where the token does not say whose it is, or the configuration has a domain, nothing can be compared.
+    async fn ask_host(&self, timeout: Duration) -> Result<Grant, TokenError> {
+        let Settings { audience, client_id, tenant_id, .. } = &self.settings;
+        let request = managed_identity::Request { audience, client_id: client_id.as_deref(), timeout };
+        let grant = managed_identity::ask(&self.http, request).await?;
+        let of = claims(&grant.secret).and_then(|claims| claims.tenant_id);
+        match of {
+            Some(of) if !tenant_id.contains('.') && !tenant_id.eq_ignore_ascii_case(&of) => {
+                let of = excerpt(&of);
+                Err(refused(format!(
+                    "the managed identity is of tenant {of}, not of {tenant_id}: check tenant_id; the app registration of \
+                     another tenant needs another credential"
+                )))
+            }
+            Some(_) | None => Ok(grant),
+        }
     }
 
     /// Apart, so that the lock is free again before anything else happens.
@@ -141,8 +190,7 @@ struct Issued {
     credential: Fingerprint,
 }
 
-/// What is written in a token, for people and for `check`. Nothing is decided on it, and nothing of it is verified: that is the
-/// API's business.
+/// What is written in a token, for people and for `check`. Nothing of it is verified: that is the API's business.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// Application permissions. None at all without admin consent.
@@ -173,21 +221,7 @@ impl Token {
 
     /// What is written in it, where it is a JWT (RFC 7519). Microsoft calls it opaque, so none is no error.
     pub fn claims(&self) -> Option<Claims> {
-        #[derive(Deserialize)]
-        struct Payload {
-            #[serde(default)]
-            roles: Vec<String>,
-            scp: Option<String>,
-            tid: Option<String>,
-            aud: Option<String>,
-        }
-        let mut parts = self.0.secret.expose_secret().split('.');
-        let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return None;
-        };
-        let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        let Payload { roles, scp, tid, aud } = serde_json::from_slice(&json).ok()?;
-        Some(Claims { roles, is_delegated: scp.is_some(), tenant_id: tid, audience: aud })
+        claims(&self.0.secret)
     }
 
     /// The application permissions in it, where it is a JWT.
@@ -216,6 +250,28 @@ impl Token {
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+}
+
+fn claims(token: &SecretString) -> Option<Claims> {
+    #[derive(Deserialize)]
+    struct Payload {
+        #[serde(default)]
+        roles: Vec<String>,
+        scp: Option<String>,
+        tid: Option<String>,
+        aud: Option<String>,
+    }
+    let mut parts = token.expose_secret().split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let Payload { roles, scp, tid, aud } = serde_json::from_slice(&json).ok()?;
+    Some(Claims { roles, is_delegated: scp.is_some(), tenant_id: tid, audience: aud })
+}
+
+fn refused(why: String) -> TokenError {
+    TokenError::Refused { why, after: Duration::ZERO }
 }
 
 impl fmt::Debug for Token {
@@ -265,13 +321,12 @@ mod tests {
 
     /// Tokens whose one token is at two thirds of its life, and a sign-in at that address.
     fn ageing(login: std::net::SocketAddr, secret: &std::path::Path) -> Tokens {
-        use crate::identity::Credential;
         use crate::transport::http::{Options, client};
         use crate::transport::secret::SecretSource;
         let options = Options { timeout: REQUEST_TIMEOUT, loopback: true, ..Options::default() };
         let settings = Settings {
             tenant_id: "t".into(),
-            client_id: "c".into(),
+            client_id: Some("c".into()),
             login_url: format!("http://{login}").parse().expect("a URL"),
             audience: "https://api.example.net".into(),
             credential: Credential::ClientSecret(SecretSource::file(secret)),

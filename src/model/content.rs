@@ -1,11 +1,12 @@
-//! What an incident says, the same for both dialects and both shapes of entities: the one place that knows their names. It
-//! translates no values: `InProgress` and `inProgress` are as they came.
+//! What an incident says, the same for both dialects and both shapes of entities: the one place that knows their names. Words
+//! of enumerations come in one spelling (`words`); texts, ids and whatever [`Content::root`] gives are as they came.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::model::node::Node;
 use crate::model::timestamp::Timestamp;
+use crate::model::words::Vocabulary;
 
 /// An incident that was read.
 #[derive(Debug)]
@@ -73,23 +74,23 @@ impl<'a> Content<'a> {
     }
 
     /// `status`.
-    pub fn status(&self) -> Option<&str> {
-        self.root.get("status").text()
+    pub fn status(&self) -> Option<Cow<'_, str>> {
+        word(&self.root, "status", Vocabulary::Status)
     }
 
     /// `severity`.
-    pub fn severity(&self) -> Option<&str> {
-        self.root.get("severity").text()
+    pub fn severity(&self) -> Option<Cow<'_, str>> {
+        word(&self.root, "severity", Vocabulary::Severity)
     }
 
     /// `classification`.
-    pub fn classification(&self) -> Option<&str> {
-        self.root.get("classification").text()
+    pub fn classification(&self) -> Option<Cow<'_, str>> {
+        word(&self.root, "classification", Vocabulary::Classification)
     }
 
     /// `determination`.
-    pub fn determination(&self) -> Option<&str> {
-        self.root.get("determination").text()
+    pub fn determination(&self) -> Option<Cow<'_, str>> {
+        word(&self.root, "determination", Vocabulary::Determination)
     }
 
     /// `assignedTo`.
@@ -112,9 +113,13 @@ impl<'a> Content<'a> {
         self.root.first(&["incidentUri", "incidentWebUrl"]).text()
     }
 
-    /// `tenantId`, which is in Graph's answers only.
+    /// `tenantId`, which is in Graph's answers only; else what the link says: `…?tid=11111111-2222-3333-4444-555555555555`.
     pub fn tenant_id(&self) -> Option<&str> {
-        self.root.get("tenantId").text()
+        let in_link = || {
+            let (_, query) = self.url()?.split_once('?')?;
+            query.split(['&', '#']).find_map(|pair| pair.strip_prefix("tid=")).filter(|id| is_guid(id))
+        };
+        self.root.get("tenantId").text().or_else(in_link)
     }
 
     /// `createdTime`, `createdDateTime`.
@@ -136,6 +141,13 @@ impl<'a> Content<'a> {
         tags.sort_unstable();
         tags.dedup();
         tags
+    }
+
+    /// Those of `systemTags` that nobody has given it besides: Graph alone tells them apart.
+    pub fn system_tags(&self) -> Vec<&str> {
+        let texts = |name| self.root.get(name).list().iter().filter_map(Node::text);
+        let is_given = |tag: &&str| texts("tags").chain(texts("customTags")).any(|given| given == *tag);
+        texts("systemTags").filter(|tag| !is_given(tag)).collect()
     }
 
     /// `comments`.
@@ -203,23 +215,25 @@ impl<'c> Alert<'c> {
     }
 
     /// `severity`.
-    pub fn severity(self) -> Option<&'c str> {
-        self.0.get("severity").text()
+    pub fn severity(self) -> Option<Cow<'c, str>> {
+        word(self.0, "severity", Vocabulary::Severity)
     }
 
     /// `status`.
-    pub fn status(self) -> Option<&'c str> {
-        self.0.get("status").text()
+    pub fn status(self) -> Option<Cow<'c, str>> {
+        word(self.0, "status", Vocabulary::Status)
     }
 
-    /// `classification`.
-    pub fn classification(self) -> Option<&'c str> {
-        self.0.get("classification").text()
+    /// `classification`. Of an alert without any Defender says null and Graph `unknown`; both are none.
+    pub fn classification(self) -> Option<Cow<'c, str>> {
+        word(self.0, "classification", Vocabulary::Classification)
+            .filter(|word| !Vocabulary::Classification.is_unset(word))
     }
 
-    /// `determination`.
-    pub fn determination(self) -> Option<&'c str> {
-        self.0.get("determination").text()
+    /// `determination`. Of an alert without any Defender says null and Graph `unknown`; both are none.
+    pub fn determination(self) -> Option<Cow<'c, str>> {
+        word(self.0, "determination", Vocabulary::Determination)
+            .filter(|word| !Vocabulary::Determination.is_unset(word))
     }
 
     /// `assignedTo`.
@@ -228,13 +242,13 @@ impl<'c> Alert<'c> {
     }
 
     /// `serviceSource`.
-    pub fn service_source(self) -> Option<&'c str> {
-        self.0.get("serviceSource").text()
+    pub fn service_source(self) -> Option<Cow<'c, str>> {
+        word(self.0, "serviceSource", Vocabulary::ServiceSource)
     }
 
     /// `detectionSource`.
-    pub fn detection_source(self) -> Option<&'c str> {
-        self.0.get("detectionSource").text()
+    pub fn detection_source(self) -> Option<Cow<'c, str>> {
+        word(self.0, "detectionSource", Vocabulary::DetectionSource)
     }
 
     /// `detectorId`.
@@ -326,6 +340,16 @@ impl<'c> Device<'c> {
         self.0.get("osPlatform").text()
     }
 
+    /// `verdict`, which is in Graph's answers only.
+    pub fn verdict(self) -> Option<Cow<'c, str>> {
+        word(self.0, "verdict", Vocabulary::Verdict)
+    }
+
+    /// `remediationStatus`, which is in Graph's answers only.
+    pub fn remediation_status(self) -> Option<Cow<'c, str>> {
+        word(self.0, "remediationStatus", Vocabulary::RemediationStatus)
+    }
+
     /// `version` of the platform.
     pub fn version(self) -> Option<&'c str> {
         self.0.get("version").text()
@@ -365,6 +389,24 @@ impl<'c> Entity<'c> {
             "securitygroup" => EntityKind::SecurityGroup,
             _ => EntityKind::Other,
         }
+    }
+
+    /// What it is in one lower-case word: one that is known has the same in both dialects.
+    pub fn kind_word(self) -> Option<Cow<'c, str>> {
+        let name = self.kind_name()?;
+        Some(match self.kind() {
+            EntityKind::User => Cow::Borrowed("user"),
+            EntityKind::Ip => Cow::Borrowed("ip"),
+            EntityKind::Url => Cow::Borrowed("url"),
+            EntityKind::File => Cow::Borrowed("file"),
+            EntityKind::Process => Cow::Borrowed("process"),
+            EntityKind::Mailbox => Cow::Borrowed("mailbox"),
+            EntityKind::MailMessage => Cow::Borrowed("mailmessage"),
+            EntityKind::MailCluster => Cow::Borrowed("mailcluster"),
+            EntityKind::Registry => Cow::Borrowed("registry"),
+            EntityKind::SecurityGroup => Cow::Borrowed("securitygroup"),
+            EntityKind::Other => Cow::Owned(name.to_ascii_lowercase()),
+        })
     }
 
     /// `accountName`.
@@ -414,7 +456,7 @@ impl<'c> Entity<'c> {
 
     /// `processId`.
     pub fn process_id(self) -> Option<u64> {
-        self.0.get("processId").count()
+        number(self.0.get("processId"))
     }
 
     /// `processCommandLine`.
@@ -424,7 +466,7 @@ impl<'c> Entity<'c> {
 
     /// `parentProcessId`.
     pub fn parent_process_id(self) -> Option<u64> {
-        self.0.get("parentProcessId").count()
+        number(self.0.get("parentProcessId"))
     }
 
     /// `ipAddress`; of a mail that of its sender.
@@ -473,25 +515,27 @@ impl<'c> Entity<'c> {
         self.0.get("registryValue").text()
     }
 
-    /// `securityGroupName`, `displayName` of a group.
+    /// `securityGroupName`; of a group in Graph `displayName`, `friendlyName`.
     pub fn group_name(self) -> Option<&'c str> {
-        self.0.get("securityGroupName").text()
+        let shown = || self.0.first(&["displayName", "friendlyName"]).text();
+        let is_group = self.kind() == EntityKind::SecurityGroup;
+        self.0.get("securityGroupName").text().or_else(|| shown().filter(|_| is_group))
     }
 
     /// `verdict`.
-    pub fn verdict(self) -> Option<&'c str> {
-        self.0.get("verdict").text()
+    pub fn verdict(self) -> Option<Cow<'c, str>> {
+        word(self.0, "verdict", Vocabulary::Verdict)
     }
 
     /// `remediationStatus`.
-    pub fn remediation_status(self) -> Option<&'c str> {
-        self.0.get("remediationStatus").text()
+    pub fn remediation_status(self) -> Option<Cow<'c, str>> {
+        word(self.0, "remediationStatus", Vocabulary::RemediationStatus)
     }
 
     /// What it is and which one, in one line: `file bad.exe 9f3c…`, `user kim@example.net`. The same entity has the same name in
     /// every revision.
     pub fn name(self) -> String {
-        let mut name = self.kind_name().unwrap_or("entity").to_ascii_lowercase();
+        let mut name = self.kind_word().map_or_else(|| "entity".to_owned(), Cow::into_owned);
         let which: &[Option<&str>] = match self.kind() {
             EntityKind::User => &[self.user_principal_name().or(self.user_directory_id()).or(self.account_name())],
             EntityKind::Ip => &[self.address()],
@@ -526,6 +570,24 @@ impl<'c> Entity<'c> {
 
 fn is_device(evidence: &Node<'_>) -> bool {
     evidence.get("@odata.type").text().is_some_and(|name| name.ends_with(".deviceEvidence"))
+}
+
+/// A word in the one spelling that it has here.
+fn word<'c>(node: &'c Node<'_>, member: &str, vocabulary: Vocabulary) -> Option<Cow<'c, str>> {
+    node.get(member).text().map(|word| vocabulary.written(word))
+}
+
+/// A number, or the digits of one: OData may write 64 bits as a text.
+fn number(node: &Node<'_>) -> Option<u64> {
+    node.count().or_else(|| node.text()?.parse().ok())
+}
+
+fn is_guid(text: &str) -> bool {
+    let is_in_place = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(is_in_place)
 }
 
 fn time(node: &Node<'_>) -> Option<Timestamp> {
@@ -570,6 +632,63 @@ mod tests {
             {"@odata.type":"#microsoft.graph.security.processEvidence","processId":7,"processCommandLine":"a.exe -x",
              "imageFile":{"fileName":"a.exe","sha256":"99"}}]}]}"##,
         );
+    }
+
+    #[test]
+    fn both_dialects_say_the_same_words() {
+        let check = |json: &str| {
+            let content = Content::of(json);
+            let words = [content.status(), content.severity(), content.classification(), content.determination()];
+            let expected = ["InProgress", "UnSpecified", "Unknown", "Clean"];
+            assert_eq!(words.map(Option::unwrap_or_default), expected.map(Cow::Borrowed), "{json}");
+            let alert = content.alerts().next().expect("an alert");
+            assert_eq!((alert.classification(), alert.determination()), (None, None));
+            let sources = (alert.service_source(), alert.detection_source());
+            assert_eq!(sources, (Some("MicrosoftDefenderForEndpoint".into()), Some("WindowsDefenderAv".into())));
+            let evidence: Vec<_> = alert.entities().map(|entity| (entity.name(), entity.verdict())).collect();
+            let named = |name: &str, verdict: &'static str| (name.to_owned(), Some(Cow::Borrowed(verdict)));
+            assert_eq!(
+                evidence,
+                [
+                    named("mailmessage <a@example.net> jules@example.net", "NoThreatsFound"),
+                    named("securitygroup Domain Admins", "Suspicious"),
+                    named(r"registry SOFTWARE\a b", "Malicious"),
+                ]
+            );
+        };
+        check(
+            r#"{"status":"InProgress","severity":"UnSpecified","classification":"Unknown","determination":"Clean","alerts":[
+            {"serviceSource":"MicrosoftDefenderATP","detectionSource":"WindowsDefenderAv","classification":null,"entities":[
+            {"entityType":"MailMessage","verdict":"NoThreatsFound","internetMessageId":"<a@example.net>","recipient":"jules@example.net"},
+            {"entityType":"SecurityGroup","verdict":"Suspicious","securityGroupName":"Domain Admins"},
+            {"entityType":"Registry","verdict":"Malicious","registryKey":"SOFTWARE\\a","registryValue":"b"}]}]}"#,
+        );
+        check(
+            r##"{"status":"inProgress","severity":"unknown","classification":"unknown","determination":"notMalicious","alerts":[
+            {"serviceSource":"microsoftDefenderForEndpoint","detectionSource":"antivirus","classification":"unknown",
+            "determination":"unknown","evidence":[
+            {"@odata.type":"#microsoft.graph.security.analyzedMessageEvidence","verdict":"noThreatsFound",
+             "internetMessageId":"<a@example.net>","recipientEmailAddress":"jules@example.net"},
+            {"@odata.type":"#microsoft.graph.security.securityGroupEvidence","verdict":"suspicious","displayName":"Domain Admins"},
+            {"@odata.type":"#microsoft.graph.security.registryValueEvidence","verdict":"malicious",
+             "registryKey":"SOFTWARE\\a","registryValue":"b"}]}]}"##,
+        );
+    }
+
+    #[test]
+    fn the_tenant_is_in_the_link_where_nothing_else_says_it() {
+        let check = |json: &str, expected: Option<&str>| assert_eq!(Content::of(json).tenant_id(), expected, "{json}");
+        let id = "11111111-2222-3333-4444-555555555555";
+        check(&format!(r#"{{"tenantId":"t","incidentUri":"https://x/1?tid={id}"}}"#), Some("t"));
+        check(&format!(r#"{{"incidentUri":"https://x/1?a=b&tid={id}#c"}}"#), Some(id));
+        check(r#"{"incidentUri":"https://x/1?tid=1|2=3"}"#, None);
+        check(r#"{"incidentUri":"https://x/1"}"#, None);
+    }
+
+    #[test]
+    fn a_tag_that_somebody_gave_is_not_the_systems() {
+        let content = Content::of(r#"{"tags":["a"],"customTags":["b"],"systemTags":["c","b","a","d"]}"#);
+        assert_eq!((content.tags(), content.system_tags()), (vec!["a", "b", "c", "d"], vec!["c", "d"]));
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Digest {
     /// How many tags there are.
     #[serde(default, skip_serializing_if = "is_none")]
     pub tag_count: u32,
+    /// Bit n is set where tag n is the system's alone, which only Graph says.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub system_tags: u32,
     /// The first [`NAMED_MAX`] alerts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<(String, AlertHash)>,
@@ -75,6 +78,8 @@ pub struct Lists {
     pub name: Option<String>,
     /// The tags, in order.
     pub tags: Vec<String>,
+    /// Those of them that are the system's alone, which only Graph says.
+    pub system_tags: Vec<String>,
     /// The alerts by their ids, each id once.
     pub alerts: Vec<Marked<AlertHash>>,
     /// The comments by author and time.
@@ -90,6 +95,7 @@ impl Lists {
         let mut lists = Self { name: content.title().map(|name| cut(name).to_owned()), ..Self::default() };
         lists.tags = content.tags().into_iter().map(|tag| cut(tag).to_owned()).collect();
         lists.tags.dedup();
+        lists.system_tags = content.system_tags().into_iter().map(|tag| cut(tag).to_owned()).collect();
         for comment in content.comments() {
             let (author, text) = (comment.author().unwrap_or("somebody"), comment.text().unwrap_or_default());
             let time = comment.created().map(|time| time.to_string()).unwrap_or_default();
@@ -98,7 +104,7 @@ impl Lists {
         let mut known: HashMap<String, usize> = HashMap::new();
         for (at, alert) in content.alerts().enumerate() {
             let mark = hashes.get(at).copied().unwrap_or(AlertHash(0));
-            let name = alert.id().map_or_else(|| format!("#{:08x}", mark.0), |id| id.into_owned());
+            let name = alert.id().map_or_else(|| stand_in(mark), |id| id.into_owned());
             match known.entry(id(&name)) {
                 // Several of one id are one, whose mark does not depend on their order.
                 Entry::Occupied(first) => {
@@ -120,6 +126,11 @@ impl Lists {
         lists
     }
 
+    /// Whether there is an alert without an id.
+    pub fn has_nameless_alert(&self) -> bool {
+        self.alerts.iter().any(|alert| alert.name == stand_in(alert.mark))
+    }
+
     /// What is remembered of them.
     pub fn digest(&self) -> Digest {
         let (named, further) = self.alerts.split_at(self.alerts.len().min(NAMED_MAX));
@@ -128,6 +139,10 @@ impl Lists {
             name: self.name.clone(),
             tags: self.tags.iter().take(TAGS_MAX).cloned().collect(),
             tag_count: count(&self.tags),
+            system_tags: (0..)
+                .zip(&self.tags)
+                .take(TAGS_MAX)
+                .fold(0, |bits, (at, tag)| bits | u32::from(self.system_tags.contains(tag)) << at),
             alerts: named.iter().map(|alert| (id(&alert.name), alert.mark)).collect(),
             further_alerts: further.iter().take(UNNAMED_MAX).map(|a| (hash_of(&[&id(&a.name)]), a.mark)).collect(),
             alert_count: count(&self.alerts),
@@ -156,10 +171,26 @@ impl Digest {
         named.map(|(known, _)| known.clone()).chain(further.map(|(known, _)| format!("#{known:08x}"))).collect()
     }
 
+    /// The tags that somebody gave it.
+    pub fn given_tags(&self) -> impl Iterator<Item = &String> {
+        let is_given = |at: u32| self.system_tags.checked_shr(at).is_none_or(|bits| bits & 1 == 0);
+        (0..).zip(&self.tags).filter(move |(at, _)| is_given(*at)).map(|(_, tag)| tag)
+    }
+
+    /// Whether an alert without an id is among those that are remembered by name.
+    pub fn has_nameless_alert(&self) -> bool {
+        self.alerts.iter().any(|(known, mark)| *known == stand_in(*mark))
+    }
+
     /// Whether all alerts are remembered one by one.
     pub fn has_all_alerts(&self) -> bool {
         self.alerts.len() + self.further_alerts.len() == self.alert_count as usize
     }
+}
+
+/// What an alert without an id goes by: what it says, in the words of its API.
+fn stand_in(mark: AlertHash) -> String {
+    format!("#{:08x}", mark.0)
 }
 
 /// An id as it is remembered.
@@ -210,6 +241,7 @@ mod tests {
         let lists = Lists {
             name: Some("\u{1}".repeat(TEXT_MAX)),
             tags: (0..1000).map(|n| format!("{n:\u{1}>64}")).collect(),
+            system_tags: (0..1000).map(|n| format!("{n:\u{1}>64}")).collect(),
             alerts: (0..1000).map(alert).collect(),
             comments: (0..1000).map(mark).collect(),
             entities: (0..1000).map(mark).collect(),
@@ -220,6 +252,19 @@ mod tests {
             Lists { name: Some("x".repeat(64)), tags: (0..1000).map(|n| format!("{n:x>64}")).collect(), ..lists };
         let json = serde_json::to_string(&usual.digest()).expect("JSON");
         assert!(json.len() < 6_000, "{}", json.len());
+    }
+
+    #[test]
+    fn the_systems_tags_are_told_from_those_that_were_given() {
+        let check = |json: &str, given: &[&str]| {
+            let digest = Lists::of(json, &[]).digest();
+            assert_eq!(digest.given_tags().collect::<Vec<_>>(), given, "{json}");
+            let read: Digest = serde_json::from_str(&serde_json::to_string(&digest).expect("JSON")).expect("JSON");
+            assert_eq!(read, digest);
+        };
+        check(r#"{"tags":["b","a"]}"#, &["a", "b"]);
+        check(r#"{"customTags":["c","a"],"systemTags":["b","d","a"]}"#, &["a", "c"]);
+        check(r#"{"systemTags":["a","b","c","d","e","f","g","h","i"]}"#, &[]);
     }
 
     #[test]

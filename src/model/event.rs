@@ -186,8 +186,8 @@ pub struct Notes {
     /// Over `max_incident_size`: `incident` is a stub.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub truncated: bool,
-    /// The lists of the incident were compared with those of the revision before: what `changes` does not name is as it was. Of no
-    /// interest to receivers, so no format shows it.
+    /// The lists of the incident were compared with those of the revision before, and one API told of both: what `changes` does not
+    /// name is as it was. Of no interest to receivers, so no format shows it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub compared: bool,
     /// Why the incident has no usable id or time.

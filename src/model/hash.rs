@@ -15,10 +15,14 @@ use crate::model::parts::{Parts, elements};
 pub const VOLATILE_MEMBERS: [&str; 5] =
     ["healthStatus", "riskScore", "lastSeen", "defenderAvStatus", "onboardingStatus"];
 
+/// Annotations that say something of the answer and nothing of the incident, also of one of its members (`alerts@odata.context`):
+/// they differ between an incident that was listed whole and the same one put together from its parts. What else is annotated,
+/// such as `@odata.type`, counts.
+pub const ANNOTATIONS: [&str; 3] = ["@odata.context", "@odata.nextLink", "@odata.count"];
+
 /// The first 64 bits of SHA-256 over the canonical form of a JSON value.
 ///
-/// Canonical: objects by sorted keys without [`VOLATILE_MEMBERS`] and without annotations (`@odata.context` and its
-/// like), arrays sorted by the canonical form of their elements. Where a value cannot be brought into that form (a
+/// Canonical: objects by sorted keys without [`VOLATILE_MEMBERS`] and without [`ANNOTATIONS`], arrays sorted by the canonical form of their elements. Where a value cannot be brought into that form (a
 /// number beyond `f64`, a lone surrogate, a depth over 128), the hash is over its bytes as they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -181,8 +185,19 @@ impl Visitor<'_> for Key<'_> {
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
         let place = self.0.text(key);
         self.0.bytes.push(b':');
-        Ok((place, !VOLATILE_MEMBERS.contains(&key) && !key.starts_with("@odata.context")))
+        Ok((place, counts(key)))
     }
+}
+
+/// Whether a member of this name says something of the incident.
+fn counts(key: &str) -> bool {
+    // Most have no `@`.
+    let is_plain = !key.contains('@');
+    !VOLATILE_MEMBERS.contains(&key) && (is_plain || !is_of_answer(key))
+}
+
+fn is_of_answer(key: &str) -> bool {
+    key.starts_with("@odata.context") || ANNOTATIONS.iter().any(|end| key.ends_with(end))
 }
 
 impl<'de> Visitor<'de> for Canonical<'_> {
@@ -307,6 +322,10 @@ mod tests {
         same(r#"{"a":1,"b":[1,2]}"#, r#"{ "b" : [2, 1], "a": 1 }"#);
         same(r#"{"alerts":[{"devices":[{"riskScore":"High"}]}]}"#, r#"{"alerts":[{"devices":[{"riskScore":"Low"}]}]}"#);
         same(r#"{"@odata.context":"x","a":1}"#, r#"{"a":1}"#);
+        same(
+            r#"{"alerts@odata.context":"x","alerts":[{"b":[1]}],"alerts@odata.count":1,"alerts@odata.nextLink":"y"}"#,
+            r#"{"alerts":[{"b":[1],"b@odata.count":1}]}"#,
+        );
         same(r#"{"a":"\u00e9"}"#, r#"{"a":"é"}"#);
     }
 
@@ -318,6 +337,8 @@ mod tests {
         differ(r#"{"a":{"b":1}}"#, r#"{"a":{},"b":1}"#);
         differ(r#"{"a":[]}"#, r#"{"a":{}}"#);
         differ(r#"[[1],[2]]"#, r#"[[1,2],[]]"#);
+        differ(r##"{"@odata.type":"#a"}"##, r##"{"@odata.type":"#b"}"##);
+        differ(r#"{"alerts@odata.counts":1}"#, "{}");
     }
 
     #[test]
@@ -357,7 +378,12 @@ mod tests {
                 joined("[", forms, "]")
             }
             Value::Object(members) => {
-                let counts = |key: &str| !VOLATILE_MEMBERS.contains(&key) && !key.starts_with("@odata.context");
+                let of_answer = |key: &str| {
+                    let annotation = key.split_once("@odata.").map(|(_, rest)| rest);
+                    key.starts_with("@odata.context")
+                        || annotation.is_some_and(|rest| ["context", "nextLink", "count"].contains(&rest))
+                };
+                let counts = |key: &str| !VOLATILE_MEMBERS.contains(&key) && !of_answer(key);
                 let members = members.iter().filter(|(key, _)| counts(key)).collect::<BTreeMap<_, _>>();
                 let form = |(key, value): (&String, &Value)| Some([text(key), b":".to_vec(), plain(value)?].concat());
                 joined("{", members.into_iter().map(form).collect::<Option<Vec<_>>>()?, "}")
@@ -377,7 +403,12 @@ mod tests {
             "[0-9\",\\\\:\u{e9}a]{0,4}".prop_map(Value::String),
             (0u8..20).prop_map(|number| serde_json::json!(number)),
         ];
-        let key = prop_oneof!["[a-c0-9\"]{0,3}", Just("riskScore".to_owned()), Just("@odata.context".to_owned())];
+        let key = prop_oneof![
+            "[a-c0-9\"]{0,3}",
+            Just("riskScore".to_owned()),
+            Just("@odata.context".to_owned()),
+            "a?@odata\\.(type|count|nextLink|contexts)"
+        ];
         leaf.prop_recursive(5, 64, 8, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..8).prop_map(Value::Array),

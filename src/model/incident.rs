@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::model::dialect::Dialect;
 use crate::model::digest::Lists;
 use crate::model::hash::ContentHash;
 use crate::model::members::Members;
@@ -28,6 +29,9 @@ pub struct Row {
     pub repaired: bool,
     /// The incident was over `max_incident_size`; `raw` is a stub with its id, times and size.
     pub truncated: bool,
+    /// The list cut its alerts short and says so by `alerts@odata.nextLink`: it is not whole, and must not be delivered as if it
+    /// were. Never where `truncated` is.
+    pub cut: bool,
 }
 
 /// The header of a row. An odd row is delivered all the same, once per content, and moves no clock.
@@ -51,6 +55,8 @@ pub struct Header {
     pub id: IncidentId,
     /// `lastUpdateTime` or `lastUpdateDateTime`.
     pub last_update: Timestamp,
+    /// Which of the two it was.
+    pub dialect: Dialect,
     /// `createdTime` or `createdDateTime`, where it can be read.
     pub created: Option<Timestamp>,
     /// What `changes` compares.
@@ -84,7 +90,11 @@ impl Head {
     /// Reads the header of one incident, which was read as JSON before. Lenient: a member of an unexpected type counts as
     /// absent; only the id and the time of the last update are required.
     pub fn read(json: &str) -> Self {
-        let wire = match Wire::read(json) {
+        Self::of(Wire::read(json))
+    }
+
+    fn of(wire: Result<Wire<'_>, serde_json::Error>) -> Self {
+        let wire = match wire {
             Ok(wire) => wire,
             Err(error) => {
                 let why = format!("its members cannot be read: {}", excerpt(&error.to_string()));
@@ -95,13 +105,22 @@ impl Head {
             return Self::Odd { id: None, why: "incidentId is missing".into() };
         };
         let id = IncidentId::new(id);
-        let last_update = match wire.last_update.and_then(text) {
+        let (dialect, time) = match (wire.last_update, wire.last_update_of_graph) {
+            (Some(_), Some(_)) => {
+                return Self::Odd { id: Some(id), why: "both lastUpdateTime and lastUpdateDateTime".into() };
+            }
+            (None, time @ Some(_)) => (Dialect::Graph, time),
+            (time, None) => (Dialect::Defender, time),
+        };
+        let last_update = match time.and_then(text) {
             None => Err("lastUpdateTime is missing".to_owned()),
             Some(time) => time.parse().map_err(|error| format!("lastUpdateTime: {error}")),
         };
         match last_update {
             Err(why) => Self::Odd { id: Some(id), why },
-            Ok(last_update) => Self::Usual(Header { id, last_update, created: wire.created(), fields: wire.fields() }),
+            Ok(last_update) => {
+                Self::Usual(Header { id, last_update, dialect, created: wire.created(), fields: wire.fields() })
+            }
         }
     }
 
@@ -119,7 +138,13 @@ impl Row {
     pub fn new(raw: Box<RawValue>) -> Self {
         let (hash, alerts) = ContentHash::with_alerts(raw.get());
         let lists = Some(Lists::of(raw.get(), &alerts));
-        Self { hash, lists, head: Head::read(raw.get()), raw, repaired: false, truncated: false }
+        let wire = Wire::read(raw.get());
+        let cut = match &wire {
+            Ok(wire) => wire.alerts_behind.is_some(),
+            // An odd one, whose members cannot be told apart.
+            Err(_) => raw.get().contains(ALERTS_BEHIND),
+        };
+        Self { hash, lists, head: Head::of(wire), raw, repaired: false, truncated: false, cut }
     }
 
     /// The time of the last update, where it is usable.
@@ -128,13 +153,18 @@ impl Row {
     }
 }
 
+/// What the server says where it gives only the first alerts of an incident (OData JSON Format 4.01, section 4.5.5).
+pub const ALERTS_BEHIND: &str = "alerts@odata.nextLink";
+
 /// The members as they stand, types unseen: what cannot be understood later must not fail the whole row now.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 struct Wire<'a> {
     #[serde(borrow, alias = "incidentId")]
     id: Option<Raw<'a>>,
-    #[serde(borrow, rename = "lastUpdateTime", alias = "lastUpdateDateTime")]
+    #[serde(borrow, rename = "lastUpdateTime")]
     last_update: Option<Raw<'a>>,
+    #[serde(borrow, rename = "lastUpdateDateTime")]
+    last_update_of_graph: Option<Raw<'a>>,
     #[serde(borrow, rename = "createdTime", alias = "createdDateTime")]
     created: Option<Raw<'a>>,
     #[serde(borrow)]
@@ -149,6 +179,8 @@ struct Wire<'a> {
     determination: Option<Raw<'a>>,
     #[serde(borrow, rename = "redirectIncidentId")]
     redirected_to: Option<Raw<'a>>,
+    #[serde(borrow, rename = "alerts@odata.nextLink")]
+    alerts_behind: Option<Raw<'a>>,
 }
 
 /// The JSON text of one member.
@@ -175,7 +207,8 @@ impl<'a> Wire<'a> {
             let (name, value) = member?;
             let (bit, member) = match name {
                 "id" | "incidentId" => (0, &mut wire.id),
-                "lastUpdateTime" | "lastUpdateDateTime" => (1, &mut wire.last_update),
+                "lastUpdateTime" => (1, &mut wire.last_update),
+                "lastUpdateDateTime" => (9, &mut wire.last_update_of_graph),
                 "createdTime" | "createdDateTime" => (2, &mut wire.created),
                 "status" => (3, &mut wire.status),
                 "severity" => (4, &mut wire.severity),
@@ -183,6 +216,7 @@ impl<'a> Wire<'a> {
                 "classification" => (6, &mut wire.classification),
                 "determination" => (7, &mut wire.determination),
                 "redirectIncidentId" => (8, &mut wire.redirected_to),
+                ALERTS_BEHIND => (10, &mut wire.alerts_behind),
                 _ => continue,
             };
             // Which of two is meant is not for us to say.
@@ -250,7 +284,8 @@ mod tests {
             r#"{"id":"924565","redirectIncidentId":"7","createdDateTime":"2020-09-06T12:07:54.0000000Z","lastUpdateDateTime":"2020-09-06T12:07:55.3200000Z",
                 "status":"Active","severity":"Low","classification":"Unknown","determination":"NotAvailable"}"#,
         );
-        assert_eq!(defender, graph);
+        assert_eq!((defender.dialect, graph.dialect), (Dialect::Defender, Dialect::Graph));
+        assert_eq!(defender, Header { dialect: Dialect::Defender, ..graph });
         assert_eq!(defender.fields.redirected_to.as_deref(), Some("7"));
     }
 
@@ -266,10 +301,26 @@ mod tests {
         check(r#"{"incidentId":1,"x":{"status":"a"},"status" : "b\"" ,"severity":null,"alerts":[{"id":2}]}"#, true);
         check(r#"{"id":"1","lastUpdateDateTime":"t","createdDateTime":[],"assignedTo":{},"determination":1e3}"#, true);
         check(r#"{"classification":"","redirectIncidentId":7,"lastUpdateTime":true,"createdTime":"c"}"#, true);
+        check(r#"{"id":"1","alerts":[],"alerts@odata.nextLink":"https://x/y?$skip=1"}"#, true);
         check("{}", true);
         check(r#"{"id":1,"incidentId":1}"#, false);
         check(r#"{"status":null,"status":"a"}"#, false);
         check(r#"{"\u0069d":1}"#, false);
+        check("[1]", false);
+    }
+
+    #[test]
+    fn a_row_whose_alerts_go_on_elsewhere_is_marked_as_cut() {
+        let check = |json: &str, expected: bool| {
+            let row = Row::new(RawValue::from_string(json.to_owned()).expect("JSON"));
+            assert_eq!(row.cut, expected, "{json}");
+        };
+        check(r#"{"id":"1","alerts":[{}],"alerts@odata.nextLink":"https://x/y"}"#, true);
+        check(r#"{"alerts\u0040odata.nextLink":"https://x/y","id":"1"}"#, true);
+        check(r#"{"id":"1","alerts@odata.nextLink":null}"#, false);
+        check(r#"{"id":"1","alerts@odata.nextLink":7}"#, true);
+        check(r#"{"id":"1","alerts":[{"alerts@odata.nextLink":"https://x/y"}],"alerts@odata.count":9}"#, false);
+        check(r#"{"id":"1","id":"2","alerts@odata.nextLink":"https://x/y"}"#, true);
         check("[1]", false);
     }
 

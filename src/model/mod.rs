@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod delivery;
+pub mod dialect;
 pub mod digest;
 pub mod event;
 pub mod hash;
@@ -14,3 +15,4 @@ pub mod page;
 pub mod parts;
 pub mod timestamp;
 pub mod units;
+pub mod words;

@@ -28,6 +28,19 @@ pub struct Query {
     pub skip: u32,
     /// Rows to return at most, `$top`.
     pub top: u32,
+    /// Where the alerts of its incidents come.
+    pub alerts: Alerts,
+}
+
+/// Where alerts come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Alerts {
+    /// In their incidents.
+    #[default]
+    Within,
+    /// By calls of their own, an incident at a time: for a page that fails for good with them (Graph only). Whoever asks so has to
+    /// complete each row before anything is made of it.
+    Apart,
 }
 
 /// One page, whole and understood.
@@ -37,6 +50,20 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// The server's time: the `Date` header of this answer.
     pub date: Option<Timestamp>,
+    /// Why something is missing that was asked for, where the answer itself says so (206 with `Warning`): its rows count, and
+    /// nothing is concluded from what is not among them.
+    pub incomplete: Option<String>,
+}
+
+/// One page of the alerts of one incident, whole and understood.
+#[derive(Debug, Clone, Default)]
+pub struct AlertsPage {
+    /// Each alert byte for byte as the API sent it, in the order of the answer.
+    pub alerts: Vec<Box<RawValue>>,
+    /// More may be behind it.
+    pub more: bool,
+    /// Invalid UTF-8 in one of them was replaced by U+FFFD.
+    pub repaired: bool,
 }
 
 /// What the failure of a call asks of the caller. `why` is for people, names no secret, and says the remedy where there is one.
@@ -88,7 +115,7 @@ pub enum FetchError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// 404: there is no such incident (the get API only).
+    /// 404: there is no such incident (never of a list).
     #[error("there is no such incident")]
     NotFound,
 }
@@ -98,12 +125,22 @@ pub enum FetchError {
 /// # Errors
 /// A body without a `value` array, with an `error` member, or cut short is [`FetchError::Garbled`].
 pub fn split(body: &str) -> Result<Vec<&RawValue>, FetchError> {
+    Ok(split_with_link(body)?.0)
+}
+
+/// The same, and whether the body says that there are more behind them (`@odata.nextLink`).
+///
+/// # Errors
+/// As [`split`].
+pub fn split_with_link(body: &str) -> Result<(Vec<&RawValue>, bool), FetchError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow)]
         value: Option<Vec<&'a RawValue>>,
         #[serde(borrow)]
         error: Option<&'a RawValue>,
+        #[serde(borrow, rename = "@odata.nextLink")]
+        link: Option<&'a RawValue>,
     }
     let garbled = |why: String| FetchError::Garbled { why };
     // serde takes an array for a struct as well; the API does not.
@@ -115,8 +152,8 @@ pub fn split(body: &str) -> Result<Vec<&RawValue>, FetchError> {
         Envelope { error: Some(error), .. } => {
             Err(garbled(format!("it holds an error object: {}", excerpt(error.get()))))
         }
-        Envelope { value: Some(rows), error: None } => Ok(rows),
-        Envelope { value: None, error: None } => Err(garbled("it has no `value` array".into())),
+        Envelope { value: Some(rows), error: None, link } => Ok((rows, link.is_some())),
+        Envelope { value: None, error: None, .. } => Err(garbled("it has no `value` array".into())),
     }
 }
 
@@ -145,6 +182,16 @@ mod tests {
         let rows = split(r#"{"@odata.context":"x","value":[{"a" : 1.10},{"b":[ ]}],"later":1}"#).expect("a page");
         assert_eq!(rows.iter().map(|row| row.get()).collect::<Vec<_>>(), [r#"{"a" : 1.10}"#, r#"{"b":[ ]}"#]);
         assert_eq!(split(r#"{"value":[]}"#).expect("an empty page").len(), 0);
+    }
+
+    #[test]
+    fn a_link_behind_a_page_is_seen_and_one_in_it_is_not() {
+        let check = |body: &str, link: bool| {
+            assert_eq!(split_with_link(body).expect(body).1, link, "{body}");
+        };
+        check(r#"{"value":[],"@odata.nextLink":"https://x/y"}"#, true);
+        check(r#"{"@odata.nextLink":7,"value":[]}"#, true);
+        check(r#"{"value":[{"@odata.nextLink":"https://x/y"}],"@odata.nextLink":null}"#, false);
     }
 
     #[test]

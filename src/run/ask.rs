@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -11,22 +10,19 @@ use crate::admin::server::{Ask, AskError};
 use crate::core::quota::Lane;
 use crate::model::names::{IncidentId, TenantName};
 use crate::model::page::FetchError;
-use crate::run::poll::outcome;
+use crate::run::complete::{Asker, Failed};
 use crate::run::tenant::Tenant;
-use crate::store::Endpoint;
-
-/// How long somebody waits for the quota before hearing of it.
-const WAIT_MAX: Duration = Duration::from_secs(75);
+use crate::run::tenants::Tenants;
 
 /// Answers until it is stopped.
-pub(crate) async fn answer(
-    tenants: &BTreeMap<TenantName, Arc<Tenant>>,
-    asks: &mut mpsc::Receiver<Ask>,
-    stop: &CancellationToken,
-) {
+pub(crate) async fn answer(tenants: &Tenants, asks: &mut mpsc::Receiver<Ask>, stop: &CancellationToken) {
     while let Some(Some(ask)) = stop.run_until_cancelled(asks.recv()).await {
-        let found = match choose(tenants, ask.tenant.as_ref()) {
-            Ok(tenant) => stop.run_until_cancelled(get(tenant, &ask.id)).await,
+        let found = match choose(&tenants.all(), ask.tenant.as_ref()) {
+            Ok(tenant) => stop.run_until_cancelled(tenant.unless_gone(get(tenant, &ask.id))).await.map(|found| {
+                let gone =
+                    || format!("tenant {} was taken out of the configuration or changed in it; ask again", tenant.name);
+                found.unwrap_or_else(|| Err(AskError::Tenant(gone())))
+            }),
             Err(why) => Some(Err(AskError::Tenant(why))),
         };
         // Nobody may be waiting any more, which is their business.
@@ -57,28 +53,10 @@ pub(crate) async fn get(tenant: &Tenant, id: &IncidentId) -> Result<String, AskE
 }
 
 async fn once(tenant: &Tenant, id: &IncidentId) -> Result<String, FetchError> {
-    let charged = loop {
-        let now = tenant.clock.now();
-        let (charged, at) = {
-            let get = &mut tenant.decisions().get;
-            (get.charge(Lane::Sweep, now), get.ready_at(Lane::Sweep, now))
-        };
-        match charged {
-            Some(charged) => break charged,
-            None if WAIT_MAX < at.since(now) => {
-                let why = format!("the quota of single incidents is used up for {} s", at.since(now).as_secs());
-                return Err(FetchError::Throttled { after: Some(at.since(now)), why });
-            }
-            None => tokio::time::sleep(at.since(now).max(Duration::from_millis(10))).await,
-        }
-    };
-    let stored = tenant.store.set_quota(&tenant.key, Endpoint::Get, charged).await;
-    stored.map_err(|error| FetchError::Unavailable { after: None, why: error.to_string() })?;
-    let answer = tenant.client.get(id).await;
-    tenant.metrics.called(&tenant.name, "get", outcome(answer.as_ref().err()));
-    if let Err(FetchError::Throttled { after, .. }) = &answer {
-        let until = tenant.clock.now() + after.unwrap_or(Duration::from_secs(60));
-        tenant.decisions().get.block_until(until);
+    let asker = Asker { tenant, lane: Lane::Sweep, who: None };
+    match asker.incident(id).await {
+        Ok(row) => Ok(row.raw.get().to_owned()),
+        Err(Failed::Call(error)) => Err(error),
+        Err(Failed::Store(error)) => Err(FetchError::Unavailable { after: None, why: error.to_string() }),
     }
-    answer.map(|row| row.raw.get().to_owned())
 }

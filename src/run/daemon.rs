@@ -1,6 +1,6 @@
 //! The daemon from start to end: opens the store, starts the loops, waits, drains, closes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::board::Board;
+use crate::admin::live::{Known, Live};
 use crate::admin::metrics::Metrics;
 use crate::admin::replay::{Desk, Order};
 use crate::admin::server::{self, AskError, Eyes};
@@ -20,12 +21,16 @@ use crate::model::names::{IncidentId, SinkName, TenantName};
 use crate::run::ask;
 use crate::run::clock::Clock;
 use crate::run::deliver::Delivery;
+use crate::run::reload::{self, Load, Reloader};
 use crate::run::replay::{self, Replayer};
+use crate::run::signal::Signals;
 use crate::run::supervise::Loops;
-use crate::run::tenant::{Surroundings, Tenant, seed};
-use crate::run::{notify, poll, round, signal};
+use crate::run::tenant::{Access, Surroundings, Tenant, seed};
+use crate::run::tenants::{self, ByName, Tenants};
+use crate::run::{intake, notify, round};
 use crate::store::error::{OpenError, StoreError};
 use crate::store::{self, Store};
+use crate::transport::http::HttpError;
 
 /// Requests for single incidents that wait at most.
 const ASKS_MAX: usize = 16;
@@ -97,6 +102,8 @@ pub struct Handle {
     pub board: Arc<Board>,
     /// The address that the admin endpoints got, once they have.
     pub admin: Arc<std::sync::OnceLock<SocketAddr>>,
+    /// How the configuration is read again on SIGHUP; none: it is not.
+    pub load: Option<Load>,
 }
 
 /// Runs a daemon of this configuration.
@@ -104,6 +111,8 @@ pub struct Handle {
 /// # Errors
 /// See [`RunError`].
 pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending, RunError> {
+    // First of all: from here on a SIGHUP does not end the process.
+    let signals = Signals::new();
     let store = open(&config)?;
     let metrics = Arc::new(Metrics::new());
     let around = Surroundings {
@@ -116,33 +125,41 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     for forgotten in store.register_sinks(&names).await? {
         tracing::warn!(sink = %forgotten, "the sink is not configured any more; what it had not got yet is not kept for it");
     }
-    let tenants = tenants(&config, &around)?;
-
     // Deliveries stop after the readers, see `wait`.
     let (stop_reading, stop_delivering) = (handle.stop.clone(), CancellationToken::new());
-    let (reopen, reopened) = watch::channel(0);
-    let mut loops = Loops::default();
-    for tenant in tenants.values() {
-        spawn_readers(&mut loops, tenant, until, &stop_reading);
-    }
+    let tenants = Tenants::of(tenants(&config, &around, &stop_reading)?);
+    let intakes = intake::of(&config.sinks);
+
+    let (hang_up, hang_ups) = watch::channel(0);
+    let loops = Loops::default();
+    tenants::read(&loops, tenants.all().values(), readers(until));
     for (name, sink) in &config.sinks {
-        let delivery = Arc::new(Delivery::new(name.clone(), sink.clone(), around.clone(), reopened.clone()));
-        spawn_delivery(&mut loops, delivery, &stop_delivering);
+        let (sink, intake) = (sink.clone(), intakes[name].clone());
+        let delivery = Arc::new(Delivery::new(name.clone(), sink, intake, around.clone(), hang_ups.clone()));
+        spawn_delivery(&loops, delivery, &stop_delivering);
     }
     let services = TaskTracker::new();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let (replays, ordered) = Desk::new();
-    let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks, replays };
+    let live = Live::new(handle.board.clone(), metrics.clone(), store.clone(), known(&config), stop_delivering.clone());
+    let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks, replays, live };
     serve(&config, eyes, &handle, &stop_delivering, &services).await?;
-    let remember = config.tenants.values().map(|tenant| tenant.poll.remember.0).max().unwrap_or_default();
-    services.spawn(forget(store.clone(), around.clock, remember, stop_delivering.clone()));
-    let tenants = Arc::new(tenants);
-    spawn_replays(&services, Replayer::new(tenants.clone(), config.clone()), ordered, &stop_reading);
-    spawn_services(&services, &handle, tenants, asked, &stop_delivering, reopen);
+    services.spawn(forget(store.clone(), around.clock, tenants.clone(), stop_delivering.clone()));
+    spawn_replays(&services, Replayer::new(tenants.clone(), intakes.clone()), ordered, &stop_reading);
+    if let (Some(load), Until::Stopped) = (handle.load.clone(), until) {
+        let running = config.clone();
+        let (tenants, loops, stop_reading) = (tenants.clone(), loops.clone(), stop_reading.clone());
+        let gone = BTreeSet::new();
+        let reloader =
+            Reloader { load, running, tenants, intakes, around, loops, stop_reading: stop_reading.clone(), gone };
+        services.spawn(async move { stop_reading.run_until_cancelled(reload::serve(reloader, hang_ups)).await });
+    }
+    spawn_services(&services, &handle, tenants, asked, &stop_delivering);
+    spawn_signals(&services, &handle, signals, &stop_delivering, hang_up);
     notify::ready();
     tracing::info!(tenants = config.tenants.len(), sinks = names.len(), state_dir = %config.state_dir.display(), "running");
 
-    let ending = wait(&config, until, &handle, &store, &mut loops, &stop_delivering).await;
+    let ending = wait(&config, until, &handle, &store, &loops, &stop_delivering).await;
     notify::stopping();
     stop_reading.cancel();
     stop_delivering.cancel();
@@ -161,8 +178,9 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
 }
 
 /// Forgets what was remembered of incidents that nobody has seen for longer than any tenant wants to know of them.
-async fn forget(store: Store, clock: Clock, remember: Duration, stop: CancellationToken) {
+async fn forget(store: Store, clock: Clock, tenants: Tenants, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
+        let remember = tenants.all().values().map(|tenant| tenant.remember).max().unwrap_or_default();
         let older_than = Moment::from_nanos(0) + clock.now().since_epoch().saturating_sub(remember);
         match store.evict(older_than).await {
             Ok(marks) => tracing::debug!(marks, "forgot incidents that were not seen for long"),
@@ -191,40 +209,26 @@ pub(crate) fn open(config: &Config) -> Result<Store, OpenError> {
     Ok(opened.store)
 }
 
-pub(crate) fn tenants(config: &Config, around: &Surroundings) -> Result<BTreeMap<TenantName, Arc<Tenant>>, RunError> {
+/// The tenants of a configuration, not at work yet. `stop` stops their readers.
+pub(crate) fn tenants(config: &Config, around: &Surroundings, stop: &CancellationToken) -> Result<ByName, RunError> {
     let tenant = |(name, config): (&TenantName, _)| {
-        let tenant = Tenant::new(name.clone(), config, around.clone());
-        tenant
-            .map(|tenant| (name.clone(), Arc::new(tenant)))
-            // Reading the store is part of it, and its failure is no mistake in the configuration.
-            .map_err(|why| match why.downcast::<StoreError>() {
-                Ok(error) => RunError::Store(error),
-                Err(why) => RunError::Tenant { tenant: name.clone(), why },
-            })
+        let failed = |why: HttpError| RunError::Tenant { tenant: name.clone(), why: why.into() };
+        let access = Access::of(config).map_err(failed)?;
+        let tenant = Tenant::at_work_until(stop.child_token(), name.clone(), config, access, around.clone())?;
+        Ok((name.clone(), Arc::new(tenant)))
     };
     config.tenants.iter().map(tenant).collect()
 }
 
-fn spawn_readers(loops: &mut Loops, tenant: &Arc<Tenant>, until: Until, stop: &CancellationToken) {
-    // One round needs completeness and no freshness.
-    let readers: &[Reader] = match until {
+/// One round needs completeness and no freshness.
+const fn readers(until: Until) -> &'static [Reader] {
+    match until {
         Until::Stopped => &[Reader::Tail, Reader::Sweep],
         Until::RoundIsDone => &[Reader::Sweep],
-    };
-    for &reader in readers {
-        let (tenant, stop) = (tenant.clone(), stop.clone());
-        let who = format!("{} of tenant {}", poll::name(reader), tenant.name);
-        loops.spawn(who, stop.clone(), seed(&tenant.name), move || {
-            let (tenant, stop) = (tenant.clone(), stop.clone());
-            async move {
-                tenant.start_over()?;
-                poll::read(&tenant, reader, &stop).await
-            }
-        });
     }
 }
 
-fn spawn_delivery(loops: &mut Loops, delivery: Arc<Delivery>, stop: &CancellationToken) {
+fn spawn_delivery(loops: &Loops, delivery: Arc<Delivery>, stop: &CancellationToken) {
     let (who, seed, stop) = (format!("sink {}", delivery.name), seed(&delivery.name), stop.clone());
     loops.spawn(who, stop.clone(), seed, move || {
         let (delivery, stop) = (delivery.clone(), stop.clone());
@@ -249,9 +253,25 @@ async fn serve(
     let listener = server::listen(admin.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let _ = handle.admin.set(address);
-    tracing::info!(%address, "admin endpoints: /metrics /healthz /readyz /status");
-    services.spawn(server::serve(listener, eyes, stop.clone()));
+    tracing::info!(%address, "admin endpoints: / /metrics /healthz /readyz /status");
+    if admin.show_incidents {
+        handle.board.show_incidents();
+    }
+    services.spawn(eyes.live.clone().run());
+    services.spawn(server::serve(listener, admin.token.clone(), eyes, stop.clone()));
     Ok(())
+}
+
+/// What the status page is told of the configuration.
+fn known(config: &Config) -> Known {
+    let limits =
+        config.tenants.iter().map(|(name, tenant)| (name.to_string(), [tenant.quota.list(), tenant.quota.get()]));
+    let kind = |sink: &crate::config::sink::Sink| {
+        serde_json::to_value(&sink.kind).ok()?.get("kind")?.as_str().map(str::to_owned)
+    };
+    let kinds = config.sinks.iter().filter_map(|(name, sink)| Some((name.to_string(), kind(sink)?)));
+    let is_locked = config.admin.as_ref().is_some_and(|admin| admin.token.is_some());
+    Known { limits: limits.collect(), kinds: kinds.collect(), is_locked }
 }
 
 /// Replays are reading: they stop when it does.
@@ -268,20 +288,29 @@ fn spawn_replays(
 fn spawn_services(
     services: &TaskTracker,
     handle: &Handle,
-    tenants: Arc<BTreeMap<TenantName, Arc<Tenant>>>,
+    tenants: Tenants,
     mut asked: mpsc::Receiver<server::Ask>,
     stop: &CancellationToken,
-    reopen: watch::Sender<u64>,
 ) {
     let (asks_stop, watchdog_stop, board) = (stop.clone(), stop.clone(), handle.board.clone());
     services.spawn(async move { ask::answer(&tenants, &mut asked, &asks_stop).await });
     services.spawn(async move { notify::feed_watchdog(&board, &watchdog_stop).await });
-    let (signals, stop) = (handle.stop.clone(), stop.clone());
-    services.spawn(async move {
-        if let Some(Err(error)) = stop.run_until_cancelled(signal::listen(signals, reopen)).await {
-            tracing::warn!(%error, "signals cannot be listened for");
+}
+
+fn spawn_signals(
+    services: &TaskTracker,
+    handle: &Handle,
+    signals: std::io::Result<Signals>,
+    stop: &CancellationToken,
+    hang_up: watch::Sender<u64>,
+) {
+    let (stopped, stop) = (handle.stop.clone(), stop.clone());
+    match signals {
+        Ok(signals) => {
+            _ = services.spawn(async move { stop.run_until_cancelled(signals.listen(stopped, hang_up)).await })
         }
-    });
+        Err(error) => tracing::warn!(%error, "signals cannot be listened for"),
+    }
 }
 
 /// Until the end: a stop, a finished round, or a store that failed.
@@ -290,11 +319,11 @@ async fn wait(
     until: Until,
     handle: &Handle,
     store: &Store,
-    loops: &mut Loops,
+    loops: &Loops,
     stop_delivering: &CancellationToken,
 ) -> Result<Ending, RunError> {
     let ending = tokio::select! {
-        failed = first_failure(loops) => return Err(failed.into()),
+        failed = loops.failed() => return Err(failed.into()),
         () = handle.stop.cancelled() => Ending::Stopped,
         ending = round::done(config, &handle.board, store), if until == Until::RoundIsDone => ending,
     };
@@ -302,7 +331,7 @@ async fn wait(
     // What was just read still goes out where its sink takes it; half of the grace is for that, the rest for closing.
     let _ = tokio::time::timeout(config.shutdown.grace.0 / 2, drained(config, handle, store)).await;
     stop_delivering.cancel();
-    match tokio::time::timeout(config.shutdown.grace.0 / 2, all_ended(loops)).await {
+    match tokio::time::timeout(config.shutdown.grace.0 / 2, loops.ended()).await {
         Ok(Ok(())) => Ok(ending),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
@@ -324,24 +353,6 @@ async fn drained(config: &Config, handle: &Handle, store: &Store) {
     }
 }
 
-/// The first loop that fails, which only the store makes it do. Never ends while none does.
-async fn first_failure(loops: &mut Loops) -> StoreError {
-    loop {
-        match loops.ended().await {
-            Some(Err(error)) => return error,
-            Some(Ok(())) => {}
-            None => std::future::pending().await,
-        }
-    }
-}
-
-async fn all_ended(loops: &mut Loops) -> Result<(), StoreError> {
-    while let Some(result) = loops.ended().await {
-        result?;
-    }
-    Ok(())
-}
-
 /// Asks for one incident without a daemon: with its store, so that its quota holds.
 ///
 /// # Errors
@@ -358,7 +369,7 @@ pub async fn get_alone(
         metrics: Arc::new(Metrics::new()),
         clock: Clock::start(),
     };
-    let tenants = tenants(&config, &around)?;
+    let tenants = tenants(&config, &around, &CancellationToken::new())?;
     let answer = match ask::choose(&tenants, tenant.as_ref()) {
         Ok(tenant) => ask::get(tenant, &id).await,
         Err(why) => Err(AskError::Tenant(why)),

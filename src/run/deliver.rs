@@ -16,6 +16,7 @@ use crate::core::numbering::Numbering;
 use crate::model::names::{Seq, SinkName, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::run::clock::Clock;
+use crate::run::intake::Intake;
 use crate::run::prepare::Prepared;
 use crate::run::tenant::Surroundings;
 use crate::run::tenant::seed;
@@ -36,6 +37,7 @@ const REOPEN_EVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Delivery {
     pub(crate) name: SinkName,
     config: Config,
+    intake: Arc<Intake>,
     store: Store,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
@@ -61,13 +63,20 @@ struct Handover {
 }
 
 impl Delivery {
-    pub(crate) fn new(name: SinkName, config: Config, around: Surroundings, reopen: watch::Receiver<u64>) -> Self {
+    pub(crate) fn new(
+        name: SinkName,
+        config: Config,
+        intake: Arc<Intake>,
+        around: Surroundings,
+        reopen: watch::Receiver<u64>,
+    ) -> Self {
         let Surroundings { store, board, metrics, clock } = around;
         board.sink(&name, |status| {
             status.state = "new".into();
             status.guarantee = config.kind.settings().guarantee().into();
         });
-        Self { name, config, store, board, metrics, clock, reopen }
+        metrics.sink_begins(&name);
+        Self { name, config, intake, store, board, metrics, clock, reopen }
     }
 
     /// Delivers until it is stopped; then closes the sink in good order.
@@ -197,12 +206,12 @@ impl Delivery {
 
     async fn read(&self, after: Seq, limit: usize) -> Result<Chunk, StoreError> {
         let (_, bytes) = self.config.kind.settings().batch_limit();
-        let (store, config) = (self.store.clone(), self.config.clone());
+        let (store, intake) = (self.store.clone(), self.intake.clone());
         let limit = ReadLimit { events: limit, bytes: bytes as u64 };
         let name = self.name.clone();
         let read = tokio::task::spawn_blocking(move || {
             let is_ours = |only: Option<&SinkName>| only.is_none_or(|only| *only == name);
-            store.read_after(after, &|tenant, only| is_ours(only) && config.takes(tenant), limit)
+            store.read_after(after, &|tenant, only| is_ours(only) && intake.takes(tenant), limit)
         });
         read.await.unwrap_or(Err(StoreError::Stopped))
     }

@@ -3,14 +3,19 @@
 
 mod ask;
 pub mod clock;
+mod complete;
 pub mod daemon;
 mod deliver;
+mod intake;
 mod notify;
+mod passing;
 mod poll;
 mod prepare;
+pub mod reload;
 pub mod replay;
 mod round;
 mod signal;
 mod supervise;
 mod tenant;
+mod tenants;
 pub mod trial;

@@ -12,6 +12,14 @@ pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The configuration is being read again; [`ready`] follows. With the time that `Type=notify-reload` asks for (sd_notify(3)).
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(time) => tell(&[NotifyState::Reloading, time]),
+        Err(error) => tracing::debug!(%error, "systemd cannot be told of a reload"),
+    }
+}
+
 /// The daemon is about to end.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);

@@ -1,5 +1,6 @@
 //! The loop of one reader of one tenant: asks for the one thing to do, does it, reports it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -7,22 +8,25 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::metrics::wall_clock;
 use crate::core::poller::{Brief, Commit, Committed, Done, PassKind, Reader, Todo};
 use crate::core::quarantine::{Quarantine, Quarantined};
-use crate::core::quota::QuotaState;
+use crate::core::quota::{Lane, QuotaState};
 use crate::model::page::{FetchError, Page, Query};
+use crate::run::complete::{Asker, Failed, Kept};
+use crate::run::passing::Contents;
 use crate::run::tenant::{Decisions, Tenant};
 use crate::store::Endpoint;
 use crate::store::error::StoreError;
 use crate::store::page::PageBatch;
+use crate::transport::hands::{self, Hands, Load};
 
 /// A loop comes round at least this often, so that its heartbeat shows and a stop is seen.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How often a full store is looked at.
 const ROOM_EVERY: Duration = Duration::from_secs(2);
 
 /// What a decision asks for, with the quota already charged.
 enum Next {
     Wait(Duration),
-    Fetch(Query, QuotaState),
+    Fetch(Query, Lane, QuotaState),
     Commit(Commit),
 }
 
@@ -31,13 +35,16 @@ enum Next {
 /// # Errors
 /// The store can take nothing any more: the process has to end.
 pub(crate) async fn read(tenant: &Tenant, reader: Reader, stop: &CancellationToken) -> Result<(), StoreError> {
-    let who = format!("tenant {} {}", tenant.name, name(reader));
+    let who = who(tenant, reader);
+    let mut kept = Kept::default();
+    let load = Hands::of_this_process().load();
     while !stop.is_cancelled() {
         tenant.board.beat(&who);
         if !has_room(tenant, stop).await {
             continue;
         }
-        let Some(step) = stop.run_until_cancelled(step(tenant, reader)).await else { break };
+        let step = hands::carrying(load.clone(), step(tenant, reader, &who, &mut kept));
+        let Some(step) = stop.run_until_cancelled(beating(tenant, &who, &load, step)).await else { break };
         match step {
             Ok(()) => {}
             // Nobody knows what of the commit is durable: go on from what is, once there is room.
@@ -52,6 +59,11 @@ pub(crate) async fn read(tenant: &Tenant, reader: Reader, stop: &CancellationTok
     Ok(())
 }
 
+/// What the board calls a reader.
+pub(crate) fn who(tenant: &Tenant, reader: Reader) -> String {
+    format!("tenant {} {}", tenant.name, name(reader))
+}
+
 /// Goes on from what is durable as soon as the store says again what that is.
 async fn start_over(tenant: &Tenant, stop: &CancellationToken) -> Result<(), StoreError> {
     while stop.run_until_cancelled(tokio::time::sleep(ROOM_EVERY)).await.is_some() {
@@ -63,21 +75,53 @@ async fn start_over(tenant: &Tenant, stop: &CancellationToken) -> Result<(), Sto
     Ok(())
 }
 
-async fn step(tenant: &Tenant, reader: Reader) -> Result<(), StoreError> {
-    match decide(tenant, reader) {
+/// A reader that waits for a place in memory is not stuck.
+async fn beating<T>(tenant: &Tenant, who: &str, load: &Load, step: impl Future<Output = T>) -> T {
+    let mut step = pin!(step);
+    loop {
+        match tokio::time::timeout(LONGEST_WAIT, &mut step).await {
+            Ok(done) => return done,
+            Err(_) if load.is_waiting() => tenant.board.beat(who),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn step(tenant: &Tenant, reader: Reader, who: &str, kept: &mut Kept) -> Result<(), StoreError> {
+    let next = decide(tenant, reader);
+    // What is not committed now is not going to be.
+    if !matches!(next, Next::Commit(_)) {
+        hands::put_down();
+    }
+    match next {
         Next::Wait(wait) => {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = tenant.woken(reader) => {}
             }
         }
-        Next::Fetch(query, charged) => {
+        Next::Fetch(query, lane, charged) => {
             tenant.store.set_quota(&tenant.key, Endpoint::List, charged).await?;
-            let answer = tenant.client.list(&query).await;
+            let answer = match tenant.client.list(&query).await {
+                Ok(page) => {
+                    tenant.metrics.called(&tenant.name, "list", outcome(None));
+                    match (Asker { tenant, lane, who: Some(who) }).page(&query, page, kept).await {
+                        Ok(page) => Ok(page),
+                        Err(Failed::Call(error)) => Err(error),
+                        Err(Failed::Store(error)) => return Err(error),
+                    }
+                }
+                Err(error) => {
+                    tenant.metrics.called(&tenant.name, "list", outcome(Some(&error)));
+                    Err(error)
+                }
+            };
             fetched(tenant, reader, answer);
         }
         Next::Commit(commit) => {
-            let done = perform(tenant, commit).await?;
+            let done = perform(tenant, commit).await;
+            hands::put_down();
+            let done = done?;
             let mut decisions = tenant.decisions();
             let missed = decisions.poller.health().audit_missed();
             decisions.poller.committed(reader, &done, tenant.clock.now());
@@ -98,19 +142,21 @@ fn decide(tenant: &Tenant, reader: Reader) -> Next {
         Todo::Wait(until) => Next::Wait(until.since(now).min(LONGEST_WAIT)),
         Todo::Commit(commit) => Next::Commit(commit),
         Todo::Fetch(query, lane) => match list.charge(lane, now) {
-            Some(charged) => Next::Fetch(query, charged),
+            Some(charged) => Next::Fetch(query, lane, charged),
             None => Next::Wait(list.ready_at(lane, now).since(now).min(LONGEST_WAIT)),
         },
     }
 }
 
 fn fetched(tenant: &Tenant, reader: Reader, answer: Result<Page, FetchError>) {
-    tenant.metrics.called(&tenant.name, "list", outcome(answer.as_ref().err()));
     let now = tenant.clock.now();
     let mut decisions = tenant.decisions();
     let failures = |decisions: &Decisions| decisions.poller.health().reader(reader).failures;
     let before = failures(&decisions);
     match &answer {
+        Ok(Page { incomplete: Some(why), .. }) => {
+            complain(tenant, reader, &FetchError::Unavailable { after: None, why: why.clone() }, before);
+        }
         Ok(page) => {
             tracing::debug!(tenant = %tenant.name, reader = name(reader), rows = page.rows.len(), "page");
             tenant.board.tenant(&tenant.name, |status| status.pages += 1);
@@ -149,6 +195,7 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
             Ok(Done::Quarantine(quarantine))
         }
         Commit::Rows(kind, page) => {
+            let contents = Contents::of(&tenant.board, &page.rows);
             let batch = PageBatch {
                 key: tenant.key.clone(),
                 tenant: tenant.name.clone(),
@@ -159,6 +206,7 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
             };
             let committed = tenant.store.commit_page(batch).await?;
             count(tenant, &committed);
+            contents.pass(tenant, &committed.events);
             look_at_lag(tenant, kind, &committed);
             Ok(Done::Rows(committed))
         }
@@ -243,6 +291,7 @@ fn show(tenant: &Tenant, decisions: &Decisions) {
     let failing = [Reader::Tail, Reader::Sweep].map(|reader| health.reader(reader));
     let error = failing.iter().find_map(|share| share.error.as_ref()).map(|(error, _)| error);
     let server_time = clock.now(now);
+    let certificate_expires_seconds = tenant.certificate_expires_seconds(now);
     tenant.board.tenant(&tenant.name, |status| {
         status.passes = health.passes();
         status.rounds = health.rounds();
@@ -255,12 +304,14 @@ fn show(tenant: &Tenant, decisions: &Decisions) {
         status.audits = health.audits();
         status.audit_missed = health.audit_missed();
         status.error = error.map(ToString::to_string);
+        status.error_kind = error.map(|error| outcome(Some(error)).to_owned());
         status.refused = matches!(error, Some(FetchError::Refused { .. }));
         status.failures = failing.iter().map(|share| share.failures).max().unwrap_or_default();
         status.clock_skew_seconds = server_time.map(skew);
         status.quota_remaining =
             [list.minute_remaining(now), list.hour_remaining(now), get.minute_remaining(now), get.hour_remaining(now)];
         status.token_expires_seconds = tenant.tokens.expires_in().map(|left| left.as_secs_f64());
+        status.certificate_expires_seconds = certificate_expires_seconds;
     });
 }
 

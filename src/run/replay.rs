@@ -1,7 +1,7 @@
 //! Delivers again from the source: reads a window on the quota's own lane and puts every row of it into the outbox once more.
 //! It gives way to live reading in everything: quota, room, disk. It moves no cursor and forgets no mark.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,16 @@ use crate::model::incident::Row;
 use crate::model::names::TenantName;
 use crate::model::page::{FetchError, Page, Query, Window};
 use crate::run::clock::Clock;
+use crate::run::complete::{self, Asker, Kept};
 use crate::run::daemon::{self, RunError};
+use crate::run::intake::{self, Intakes};
 use crate::run::poll::outcome;
 use crate::run::tenant::{Surroundings, Tenant, seed};
+use crate::run::tenants::Tenants;
 use crate::store::Endpoint;
 use crate::store::error::StoreError;
 use crate::store::page::{Again, PageBatch};
+use crate::transport::hands::{self, Hands};
 
 /// First and longest pause after a failure that may pass by itself.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -45,8 +49,8 @@ const TOLD_MAX: usize = 1 << 20;
 
 /// What replays are made with.
 pub(crate) struct Replayer {
-    tenants: Arc<BTreeMap<TenantName, Arc<Tenant>>>,
-    config: Config,
+    tenants: Tenants,
+    sinks: Intakes,
     /// Couriers empty the outbox meanwhile, so that it is worth waiting for room.
     has_couriers: bool,
 }
@@ -69,6 +73,12 @@ struct Told {
 
 /// Why a replay cannot go on.
 struct Failed(Blame, String);
+
+/// What there is to say where a reload has ended the tenant.
+fn gone() -> Failed {
+    let why = "it was taken out of the configuration or changed in it meanwhile; give the command again where it is still there";
+    Failed(Blame::Source, why.into())
+}
 
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
@@ -126,8 +136,8 @@ pub async fn alone(
         metrics: Arc::new(Metrics::new()),
         clock: Clock::start(),
     };
-    let tenants = Arc::new(daemon::tenants(&config, &around)?);
-    let replayer = Replayer { tenants, config, has_couriers: false };
+    let tenants = Tenants::of(daemon::tenants(&config, &around, &CancellationToken::new())?);
+    let replayer = Replayer { tenants, sinks: intake::of(&config.sinks), has_couriers: false };
     let end = match replayer.choose(request) {
         Ok(tenants) => {
             let run = stop.run_until_cancelled(replayer.run(&tenants, request, progress));
@@ -140,8 +150,8 @@ pub async fn alone(
 }
 
 impl Replayer {
-    pub(crate) const fn new(tenants: Arc<BTreeMap<TenantName, Arc<Tenant>>>, config: Config) -> Self {
-        Self { tenants, config, has_couriers: true }
+    pub(crate) const fn new(tenants: Tenants, sinks: Intakes) -> Self {
+        Self { tenants, sinks, has_couriers: true }
     }
 
     /// The tenants that are asked for, or what is wrong with the request.
@@ -150,30 +160,31 @@ impl Replayer {
             return Err(format!("--until {until} is not after --since {}", request.since));
         }
         let names = |names: Vec<&str>| names.join(", ");
+        let tenants = self.tenants.all();
         let sink = match &request.sink {
             None => None,
             Some(name) => Some((
                 name,
-                self.config.sinks.get(name).ok_or_else(|| {
-                    let known = self.config.sinks.keys().map(crate::model::names::SinkName::as_str).collect();
+                self.sinks.get(name).ok_or_else(|| {
+                    let known = self.sinks.keys().map(crate::model::names::SinkName::as_str).collect();
                     format!("--sink: there is no sink {name}; there are: {}", names(known))
                 })?,
             )),
         };
         if let Some(name) = &request.tenant {
-            let Some(tenant) = self.tenants.get(name) else {
-                let known = self.tenants.keys().map(TenantName::as_str).collect();
+            let Some(tenant) = tenants.get(name) else {
+                let known = tenants.keys().map(TenantName::as_str).collect();
                 return Err(format!("--tenant: there is no tenant {name}; there are: {}", names(known)));
             };
             return match sink {
-                Some((sink, config)) if !config.takes(name) => {
+                Some((sink, intake)) if !intake.takes(name) => {
                     Err(format!("--sink: sink {sink} gets nothing of tenant {name}, see `sinks.{sink}.tenants`"))
                 }
                 Some(_) | None => Ok(vec![tenant.clone()]),
             };
         }
-        let takes = |name: &TenantName| sink.is_none_or(|(_, config)| config.takes(name));
-        Ok(self.tenants.iter().filter(|(name, _)| takes(name)).map(|(_, tenant)| tenant.clone()).collect())
+        let takes = |name: &TenantName| sink.is_none_or(|(_, intake)| intake.takes(name));
+        Ok(tenants.iter().filter(|(name, _)| takes(name)).map(|(_, tenant)| tenant.clone()).collect())
     }
 
     /// One tenant after the other.
@@ -182,7 +193,9 @@ impl Replayer {
         for tenant in tenants {
             progress.send_modify(|progress| progress.tenant = Some(tenant.name.clone()));
             job.told = Told::default();
-            if let Err(Failed(blame, why)) = self.tenant(tenant, &mut job).await {
+            let replayed = hands::carrying(Hands::of_this_process().load(), self.tenant(tenant, &mut job));
+            let replayed = tenant.unless_gone(replayed).await;
+            if let Err(Failed(blame, why)) = replayed.unwrap_or_else(|| Err(gone())) {
                 return End::Failed { blame, why: format!("tenant {}: {why}", tenant.name) };
             }
         }
@@ -203,15 +216,16 @@ impl Replayer {
 
     /// Reads a window to its end. False where its pages did not join.
     async fn read(&self, tenant: &Tenant, window: Window, job: &mut Job<'_>) -> Result<bool, Failed> {
-        let page_size = self.config.tenants.get(&tenant.name).map_or(1, |config| config.poll.page_size);
         // What cannot be read is known by now, and is delivered when it can be.
         let (windows, time) = {
             let poller = &tenant.decisions().poller;
             (poller.quarantine().around(window), poller.clock().latest())
         };
         let horizon = time.unwrap_or(window.from).max(window.from);
-        let mut reading = Reading::new(&windows, page_size, Refusals::default(), horizon, false);
+        let mut reading = Reading::new(&windows, tenant.page_size(), Refusals::default(), horizon, false);
         loop {
+            // What was read has been taken.
+            hands::put_down();
             let query = match reading.step() {
                 Step::Read(query) => query,
                 Step::Complete => return Ok(true),
@@ -247,12 +261,25 @@ impl Replayer {
             job.waits(None);
             let answer = tenant.client.list(query).await;
             tenant.metrics.called(&tenant.name, "list", outcome(answer.as_ref().err()));
+            let answer = match answer {
+                Ok(page) => match (Asker { tenant, lane: Lane::Replay, who: None })
+                    .page(query, page, &mut Kept::default())
+                    .await
+                {
+                    Ok(page) => Ok(page),
+                    Err(complete::Failed::Call(error)) => Err(error),
+                    Err(complete::Failed::Store(error)) => return Err(error.into()),
+                },
+                Err(error) => Err(error),
+            };
             let error = match answer {
                 Err(FetchError::Unauthorized { .. }) if !has_new_token => {
                     has_new_token = true;
                     continue;
                 }
                 Err(error) => error,
+                // Nobody would look for what is missing on it.
+                Ok(Page { incomplete: Some(why), .. }) => FetchError::Unavailable { after: None, why },
                 Ok(page) => return Ok(Ok(page)),
             };
             let why = error.to_string();
@@ -310,7 +337,7 @@ impl Replayer {
 
     /// Puts the rows of a page that this replay has not had yet into the outbox, or only counts them.
     async fn take(&self, tenant: &Tenant, page: Page, job: &mut Job<'_>) -> Result<(), Failed> {
-        let Page { mut rows, date } = page;
+        let Page { mut rows, date, incomplete: _ } = page;
         rows.retain(|row| job.told.is_news(row));
         let (count, now) = (rows.len() as u64, tenant.clock.now());
         let events = if job.request.dry_run {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::core::backoff::Backoff;
 use crate::store::error::StoreError;
@@ -11,30 +12,40 @@ use crate::store::error::StoreError;
 /// First and longest pause before a loop that panicked is started again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
-/// The loops of a daemon.
-#[derive(Default)]
+/// The loops of a daemon. Clones are the same loops.
+#[derive(Clone)]
 pub(crate) struct Loops {
-    set: JoinSet<Result<(), StoreError>>,
+    running: TaskTracker,
+    /// The first failure, which only the store makes.
+    failure: watch::Sender<Option<StoreError>>,
+}
+
+impl Default for Loops {
+    fn default() -> Self {
+        Self { running: TaskTracker::new(), failure: watch::Sender::new(None) }
+    }
 }
 
 impl Loops {
     /// Runs a loop until it ends of itself. `make` makes it anew after a panic.
-    pub(crate) fn spawn<F, R>(&mut self, who: String, stop: CancellationToken, seed: u64, make: F)
+    pub(crate) fn spawn<F, R>(&self, who: String, stop: CancellationToken, seed: u64, make: F)
     where
         F: Fn() -> R + Send + 'static,
         R: Future<Output = Result<(), StoreError>> + Send + 'static,
     {
-        self.set.spawn(async move {
+        let failure = self.failure.clone();
+        self.running.spawn(async move {
             let mut backoff = Backoff::new(PAUSE.0, PAUSE.1, seed);
             loop {
                 match tokio::spawn(make()).await {
-                    Ok(result) => return result,
-                    Err(error) if error.is_cancelled() => return Ok(()),
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => return fail(&failure, error),
+                    Err(error) if error.is_cancelled() => return,
                     Err(_) => {
                         let pause = backoff.pause();
                         tracing::error!(who, pause = ?pause, "a loop panicked; this is a defect, please report it; it is started again");
                         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                            return Ok(());
+                            return;
                         }
                     }
                 }
@@ -42,8 +53,36 @@ impl Loops {
         });
     }
 
-    /// The end of the next loop that ends; none when all have.
-    pub(crate) async fn ended(&mut self) -> Option<Result<(), StoreError>> {
-        self.set.join_next().await.map(|joined| joined.unwrap_or(Ok(())))
+    /// Somebody beside the loops has found that the store fails.
+    pub(crate) fn fail(&self, error: StoreError) {
+        fail(&self.failure, error);
     }
+
+    /// The first failure. Never ends while there is none.
+    pub(crate) async fn failed(&self) -> StoreError {
+        let mut failure = self.failure.subscribe();
+        match failure.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            // The sender is ours.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Until all have ended, or one has failed.
+    pub(crate) async fn ended(&self) -> Result<(), StoreError> {
+        self.running.close();
+        tokio::select! {
+            biased;
+            error = self.failed() => Err(error),
+            () = self.running.wait() => Ok(()),
+        }
+    }
+}
+
+fn fail(failure: &watch::Sender<Option<StoreError>>, error: StoreError) {
+    failure.send_if_modified(|first| {
+        let is_first = first.is_none();
+        first.get_or_insert(error);
+        is_first
+    });
 }

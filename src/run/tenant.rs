@@ -2,21 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::admin::board::Board;
 use crate::admin::metrics::Metrics;
 use crate::api;
 use crate::api::client::Client;
-use crate::config;
 use crate::config::poll::Interval;
 use crate::config::tenant::{Start, Tenant as Config};
 use crate::core::poller::{self, Audit, Known, Poller, Reader};
 use crate::core::quota::{Limits, Quota};
-use crate::identity;
+use crate::identity::certificate::ENDS_SOON;
 use crate::identity::token::Tokens;
+use crate::identity::{self, Credential};
 use crate::model::moment::Moment;
 use crate::model::names::{TenantKey, TenantName};
 use crate::run::clock::Clock;
@@ -26,6 +29,8 @@ use crate::transport::http::{self, HttpError, Options};
 
 /// How often it is said that incidents become visible late.
 const LATE_EVERY: Duration = Duration::from_secs(600);
+/// How often it is said that the certificate of the sign-in ends.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// One tenant at work.
 pub(crate) struct Tenant {
@@ -40,8 +45,23 @@ pub(crate) struct Tenant {
     decisions: Mutex<Decisions>,
     woken: [Notify; 2],
     settings: poller::Settings,
-    /// When it was last said that incidents become visible late, in nanoseconds of our clock; 0 for never.
-    said_late_at: AtomicU64,
+    /// How long what is remembered of an incident is kept.
+    pub(crate) remember: Duration,
+    said_late: Said,
+    said_certificate: Said,
+    /// Ends its readers.
+    reading: CancellationToken,
+    /// It is at work no more, or not as this one.
+    gone: CancellationToken,
+    /// Everybody who works with it, so that its end can be waited for.
+    workers: TaskTracker,
+}
+
+/// How a tenant is reached: everything that can be made before it is at work, and that can fail because of a setting.
+#[derive(Clone)]
+pub(crate) struct Access {
+    client: Client,
+    tokens: Arc<Tokens>,
 }
 
 /// What is decided together: both readers share a source's clock, a position and a quota.
@@ -60,10 +80,24 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Clock,
 }
 
+impl Access {
+    /// Nobody is asked yet.
+    pub(crate) fn of(config: &Config) -> Result<Self, HttpError> {
+        client(config).map(|(client, tokens)| Self { client, tokens })
+    }
+}
+
 impl Tenant {
-    pub(crate) fn new(name: TenantName, config: &Config, around: Surroundings) -> anyhow::Result<Self> {
+    /// A tenant that goes on from what is durable: nobody else may be at work with its key any more. `reading` stops its readers.
+    pub(crate) fn at_work_until(
+        reading: CancellationToken,
+        name: TenantName,
+        config: &Config,
+        access: Access,
+        around: Surroundings,
+    ) -> Result<Self, StoreError> {
         let Surroundings { store, board, metrics, clock } = around;
-        let (client, tokens) = client(config)?;
+        let Access { client, tokens } = access;
         let key = config.key();
         let settings = settings(config);
         let decisions = Decisions {
@@ -72,6 +106,14 @@ impl Tenant {
             get: quota(&store, &key, Endpoint::Get, config.quota.get(), &clock)?,
         };
         board.tenant(&name, |_| {});
+        metrics.tenant_begins(&name);
+        let said_certificate = Said::default();
+        // The check of the configuration has said it at the start.
+        if let Credential::Certificate(certificate) = &config.credential
+            && certificate.expires_at().is_ok_and(|end| seconds_until(end) < ENDS_SOON.as_secs_f64())
+        {
+            said_certificate.is_due(clock.now(), CERTIFICATE_EVERY);
+        }
         Ok(Self {
             name,
             key,
@@ -84,8 +126,47 @@ impl Tenant {
             decisions: Mutex::new(decisions),
             woken: [Notify::new(), Notify::new()],
             settings,
-            said_late_at: AtomicU64::new(0),
+            remember: config.poll.remember.0,
+            said_late: Said::default(),
+            said_certificate,
+            reading,
+            gone: CancellationToken::new(),
+            workers: TaskTracker::new(),
         })
+    }
+
+    /// What its readers listen to.
+    pub(crate) const fn reading(&self) -> &CancellationToken {
+        &self.reading
+    }
+
+    /// Somebody is at work with it for as long as this is kept.
+    pub(crate) fn at_work(&self) -> TaskTrackerToken {
+        self.workers.token()
+    }
+
+    /// Does something with it. None where it was gone before, or is gone before the end.
+    pub(crate) async fn unless_gone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // Taken before the look at `gone`, so that `end` waits for whoever did not see it.
+        let _at_work = self.at_work();
+        self.gone.run_until_cancelled(work).await
+    }
+
+    /// Ends everything that is done with it, and waits until all of it is durable or given up: another one may then go on from
+    /// what is durable.
+    pub(crate) async fn end(&self) -> Result<(), StoreError> {
+        self.gone.cancel();
+        self.reading.cancel();
+        self.workers.close();
+        self.workers.wait().await;
+        // What was given up may still wait for the writer, which answers in order. Of two quotas it keeps the later one.
+        let list = self.decisions().list.state();
+        self.store.set_quota(&self.key, Endpoint::List, list).await
+    }
+
+    /// Rows per page.
+    pub(crate) const fn page_size(&self) -> u32 {
+        self.settings.page_size
     }
 
     /// The decisions, for as long as it takes to make one.
@@ -108,9 +189,18 @@ impl Tenant {
 
     /// Whether to say that incidents become visible late: once in ten minutes.
     pub(crate) fn says_it_is_late(&self, now: Moment) -> bool {
-        let before = self.said_late_at.load(Ordering::Relaxed);
-        let due = before == 0 || LATE_EVERY <= now.since(Moment::from_nanos(before));
-        due && self.said_late_at.compare_exchange(before, now.nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.said_late.is_due(now, LATE_EVERY)
+    }
+
+    /// Seconds until the certificate of the sign-in ends, as of the last token request; below zero since it has. Says once a
+    /// day that it ends soon.
+    pub(crate) fn certificate_expires_seconds(&self, now: Moment) -> Option<f64> {
+        let left = seconds_until(self.tokens.certificate_expires_at()?);
+        if left < ENDS_SOON.as_secs_f64() && self.said_certificate.is_due(now, CERTIFICATE_EVERY) {
+            let days_left = (left / 86_400.0).floor();
+            tracing::warn!(tenant = %self.name, days_left, "the certificate of the sign-in ends soon: put the next one there, it counts without a restart");
+        }
+        Some(left)
     }
 
     /// Something has changed that the other reader may be waiting for.
@@ -124,35 +214,61 @@ impl Tenant {
     }
 }
 
+/// When something was last said, in nanoseconds of our clock; 0 for never.
+#[derive(Default)]
+struct Said(AtomicU64);
+
+impl Said {
+    /// Whether to say it now; then it counts as said.
+    fn is_due(&self, now: Moment, every: Duration) -> bool {
+        let before = self.0.load(Ordering::Relaxed);
+        let due = before == 0 || every <= now.since(Moment::from_nanos(before));
+        due && self.0.compare_exchange(before, now.nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// Seconds from now on, by our wall clock; below zero since then.
+pub(crate) fn seconds_until(time: SystemTime) -> f64 {
+    match time.duration_since(SystemTime::now()) {
+        Ok(left) => left.as_secs_f64(),
+        Err(over) => -over.duration().as_secs_f64(),
+    }
+}
+
 /// The client of a tenant's API, and its tokens.
 pub(crate) fn client(config: &Config) -> Result<(Client, Arc<Tokens>), HttpError> {
-    let api_url = config.api_url.clone().unwrap_or_else(|| config.cloud.api_url());
+    let api_url = config.api_url.clone().unwrap_or_else(|| config.cloud.api_url(config.api));
     let login_url = config.login_url.clone().unwrap_or_else(|| config.cloud.login_url());
     let options = |url| Options {
         extra_ca: config.tls_ca_file.as_deref(),
         proxy: config.proxy_url.as_ref(),
+        proxy_settings: Some(&config.proxy),
         timeout: config.poll.request_timeout.0,
         loopback: http::is_loopback(url),
         ..Options::default()
     };
     let identity = identity::Settings {
         tenant_id: config.tenant_id.clone(),
-        client_id: config.client_id.clone(),
-        audience: config.audience.clone().unwrap_or_else(|| config.cloud.audience().to_owned()),
-        credential: match &config.credential {
-            config::tenant::Credential::ClientSecret(source) => identity::Credential::ClientSecret(source.clone()),
-        },
+        client_id: config.client_id(),
+        audience: config.audience.clone().unwrap_or_else(|| config.cloud.audience(config.api).to_owned()),
+        credential: config.credential.clone(),
         login_url: login_url.clone(),
     };
-    let tokens = Arc::new(Tokens::new(http::client(&options(&login_url))?, identity));
+    let mut sign_in = options(&login_url);
+    sign_in.loopback |= config.credential.is_of_this_host();
+    let api = options(&api_url);
+    let http = http::client(&api)?;
+    // One client for both where nothing tells them apart: hundreds of tenants have one each.
+    let sign_in = if sign_in.loopback == api.loopback { http.clone() } else { http::client(&sign_in)? };
+    let tokens = Arc::new(Tokens::new(sign_in, identity));
     let settings = api::Settings {
-        dialect: api::Dialect::Defender,
+        dialect: config.api,
         max_body_size: config.poll.max_body_size.0,
         max_incident_size: config.poll.max_incident_size.0,
         request_timeout: config.poll.request_timeout.0,
         api_url: api_url.clone(),
     };
-    Ok((Client::new(http::client(&options(&api_url))?, tokens.clone(), settings), tokens))
+    Ok((Client::new(http, tokens.clone(), settings), tokens))
 }
 
 fn settings(config: &Config) -> poller::Settings {
@@ -164,6 +280,7 @@ fn settings(config: &Config) -> poller::Settings {
         overlap: config.poll.overlap.0,
         sweep_every: config.poll.sweep_every.0,
         page_size: config.poll.page_size,
+        lists_alerts_apart: config.api.lists_alerts_apart(),
         list: config.quota.list(),
         audit: Audit { every: config.poll.audit_every.0, window: config.poll.audit_window.0 },
         deep_audit: Audit { every: config.poll.deep_audit_every.0, window: config.poll.deep_audit_window.0 },
@@ -199,4 +316,23 @@ pub(crate) fn quota(
 pub(crate) fn seed(name: &impl std::hash::Hash) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_said_at_once_and_then_seldom() {
+        let said = Said::default();
+        let mut times = Vec::new();
+        for hour in 1..=50 {
+            let now = Moment::from_nanos(hour * 3600 * 1_000_000_000);
+            if said.is_due(now, CERTIFICATE_EVERY) {
+                assert!(!said.is_due(now, CERTIFICATE_EVERY), "once");
+                times.push(hour);
+            }
+        }
+        assert_eq!(times, [1, 25, 49]);
+    }
 }

@@ -1,215 +1,86 @@
-//! Trying each tenant and each sink once, for `xdrelay check`. Every call to the API goes through the quota here too.
+//! Trying each tenant and each sink once, for `xdrelay check`: side by side, within a bound. Every call to the API goes through the
+//! quota here too, and nothing is sent to a sink.
+
+mod api;
+mod finding;
+mod purse;
+pub mod sink;
+pub mod tenant;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::Serialize;
+use futures_util::stream::{self, StreamExt};
+use tokio::time::{Instant, timeout_at};
 
-use crate::admin::metrics::{Metrics, wall_clock};
+use crate::admin::board::Status;
 use crate::config::Config;
-use crate::config::tenant::Tenant as TenantConfig;
-use crate::core::quota::Lane;
 use crate::model::names::{SinkName, TenantName};
-use crate::model::page::{FetchError, Page, Query, Window};
-use crate::model::timestamp::Timestamp;
 use crate::run::clock::Clock;
-use crate::run::daemon::RunError;
-use crate::run::tenant::{self, Surroundings};
-use crate::sink;
-use crate::store::{Endpoint, Store};
+use crate::run::daemon::{self, RunError};
+use crate::run::trial::sink::SinkTrial;
+use crate::run::trial::tenant::{TenantTrial, Witness};
 
-/// How long a far side may take to accept a connection.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Tenants, or sinks, that are tried at the same time.
+const AT_ONCE: usize = 8;
+/// How long one of them may take.
+const EACH_MAX: Duration = Duration::from_secs(120);
+/// How long all of them may take: hundreds of tenants, a few calls each at the pace of the quota.
+const ALL_MAX: Duration = Duration::from_secs(300);
 
-/// What a tenant answered.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct TenantTrial {
-    /// How the token was got, or why not.
-    pub token: Option<String>,
-    /// The roles in the token; none where it does not say.
-    pub roles: Option<Vec<String>>,
-    /// One list call: rows and milliseconds.
-    pub list: Option<String>,
-    /// Our clock less the server's, in seconds.
-    pub clock_skew_seconds: Option<f64>,
-    /// What went wrong, with the remedy.
-    pub error: Option<String>,
-    /// A credential or permission was refused.
-    pub refused: bool,
-    /// What was left out and why.
-    pub note: Option<String>,
-}
+/// What was found for people: what it is about, and the words.
+pub type Line = (&'static str, String);
 
-/// What a sink's far side answered.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct SinkTrial {
-    /// What is promised.
-    pub guarantee: String,
-    /// How it was reached.
-    pub reached: Option<String>,
-    /// What went wrong.
-    pub error: Option<String>,
-}
-
-impl TenantTrial {
-    /// Whether the daemon could read this tenant.
-    pub const fn is_ok(&self) -> bool {
-        self.error.is_none()
-    }
-
-    /// For people: what was tried and what was found.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let skew = self.clock_skew_seconds.map(|skew| format!("{skew:+.1} s against the server"));
-        let roles = self.roles.as_ref().map(|roles| if roles.is_empty() { "none".into() } else { roles.join(", ") });
-        let found = [
-            ("token", self.token.clone()),
-            ("roles", roles),
-            ("list", self.list.clone()),
-            ("clock", skew),
-            ("note", self.note.clone()),
-            ("ERROR", self.error.clone()),
-        ];
-        found.into_iter().filter_map(|(what, found)| found.map(|found| (what, found))).collect()
-    }
-}
-
-impl SinkTrial {
-    /// Whether events could go there.
-    pub const fn is_ok(&self) -> bool {
-        self.error.is_none()
-    }
-
-    /// For people: what was tried and what was found.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let found = [
-            ("reached", self.reached.clone()),
-            ("guarantee", Some(self.guarantee.clone())),
-            ("ERROR", self.error.clone()),
-        ];
-        found.into_iter().filter_map(|(what, found)| found.map(|found| (what, found))).collect()
-    }
-}
-
-/// Tries each tenant. Where a daemon is `running`, it reads the tenants, and only the sign-in is tried.
+/// Tries each tenant. Where a daemon is `running`, it reads the tenants: then only the sign-in is tried, and what it says counts.
+/// `tell` hears how many are done.
 ///
 /// # Errors
-/// The store is there and does not open, or a client cannot be made.
-pub async fn tenants(config: &Config, running: bool) -> Result<BTreeMap<TenantName, TenantTrial>, RunError> {
+/// The store is there and does not open or fails, or a client cannot be made.
+pub async fn tenants(
+    config: &Config,
+    running: Option<&Status>,
+    tell: &dyn Fn(usize),
+) -> Result<BTreeMap<TenantName, TenantTrial>, RunError> {
     // A check leaves no new state directory behind, which might belong to the wrong user.
-    let store = if running || !config.state_dir.exists() { None } else { Some(super::daemon::open(config)?) };
+    let opens = running.is_none() && config.state_dir.exists();
+    let store = opens.then(|| daemon::open(config)).transpose()?;
+    let witness = match running {
+        Some(status) => Witness::Daemon(status),
+        None => Witness::Api { store: store.as_ref(), clock: Clock::start() },
+    };
+    let till = Instant::now() + ALL_MAX;
+    let tried = config.tenants.iter().map(|(name, tenant)| async {
+        let each = tenant::try_one(name, tenant, &witness);
+        let trial = timeout_at(till.min(Instant::now() + EACH_MAX), each).await;
+        (name.clone(), trial.unwrap_or_else(|_| Ok(TenantTrial::unfinished(tenant))))
+    });
+    let mut tried = stream::iter(tried).buffer_unordered(AT_ONCE);
     let mut trials = BTreeMap::new();
-    for (name, tenant) in &config.tenants {
-        let trial = match &store {
-            Some(store) => with_store(name, tenant, store).await?,
-            None => without_store(name, tenant, running).await?,
-        };
-        trials.insert(name.clone(), trial);
+    while let Some((name, trial)) = tried.next().await {
+        trials.insert(name, trial?);
+        tell(trials.len());
     }
+    drop(tried);
     if let Some(store) = store {
         store.close().await?;
     }
     Ok(trials)
 }
 
-async fn with_store(name: &TenantName, config: &TenantConfig, store: &Store) -> Result<TenantTrial, RunError> {
-    let around = Surroundings {
-        store: store.clone(),
-        board: Arc::default(),
-        metrics: Arc::new(Metrics::new()),
-        clock: Clock::start(),
-    };
-    let tenant = tenant::Tenant::new(name.clone(), config, around)
-        .map_err(|why| RunError::Tenant { tenant: name.clone(), why })?;
-    let mut trial = sign_in(&tenant.tokens).await;
-    if !trial.is_ok() {
-        return Ok(trial);
-    }
-    let now = tenant.clock.now();
-    let charged = tenant.decisions().list.charge(Lane::Sweep, now);
-    match charged {
-        Some(charged) => {
-            tenant.store.set_quota(&tenant.key, Endpoint::List, charged).await?;
-            list(&tenant.client, &mut trial).await;
+/// Tries each sink: opens it, connects where there is something to connect to, and asks what changes nothing. Sends no event.
+pub async fn sinks(config: &Config, running: Option<&Status>) -> BTreeMap<SinkName, SinkTrial> {
+    let till = Instant::now() + ALL_MAX;
+    let tried = config.sinks.iter().map(|(name, sink)| async {
+        let known = running.and_then(|status| status.sinks.get(name));
+        let mut trial = SinkTrial::of(&sink.kind, known);
+        let each = trial.fill(name, &sink.kind, running.is_some());
+        if timeout_at(till.min(Instant::now() + EACH_MAX), each).await.is_err() {
+            trial.give_up();
         }
-        None => trial.note = Some("no list call: the quota of this hour is used up".into()),
-    }
-    Ok(trial)
+        (name.clone(), trial)
+    });
+    stream::iter(tried).buffer_unordered(AT_ONCE).collect().await
 }
 
-/// Without a store nothing has been asked yet, so that one call fits any quota.
-async fn without_store(name: &TenantName, config: &TenantConfig, running: bool) -> Result<TenantTrial, RunError> {
-    let (client, tokens) =
-        tenant::client(config).map_err(|error| RunError::Tenant { tenant: name.clone(), why: error.into() })?;
-    let mut trial = sign_in(&tokens).await;
-    if running {
-        trial.note = Some("no list call: the running daemon reads this tenant, see `xdrelay status`".into());
-    } else if trial.is_ok() {
-        list(&client, &mut trial).await;
-    }
-    Ok(trial)
-}
-
-async fn sign_in(tokens: &crate::identity::token::Tokens) -> TenantTrial {
-    let began = Instant::now();
-    match tokens.token().await {
-        Ok(token) => {
-            let left = tokens.expires_in().unwrap_or_default().as_secs();
-            let text = format!("by client secret in {} ms, good for {left} s", began.elapsed().as_millis());
-            TenantTrial { token: Some(text), roles: token.roles(), ..TenantTrial::default() }
-        }
-        Err(error) => {
-            let refused = matches!(error, crate::identity::TokenError::Refused { .. });
-            TenantTrial { error: Some(error.to_string()), refused, ..TenantTrial::default() }
-        }
-    }
-}
-
-async fn list(client: &crate::api::client::Client, trial: &mut TenantTrial) {
-    let began = Instant::now();
-    let query = Query { window: Window { from: Timestamp::from_ticks(0), to: None }, created: None, skip: 0, top: 1 };
-    match client.list(&query).await {
-        Ok(Page { rows, date }) => {
-            trial.list = Some(format!("{} row in {} ms", rows.len(), began.elapsed().as_millis()));
-            let ours = wall_clock();
-            let skew = |theirs: Timestamp| ours.since(theirs).as_secs_f64() - theirs.since(ours).as_secs_f64();
-            trial.clock_skew_seconds = date.map(skew);
-        }
-        Err(error) => {
-            trial.refused = matches!(error, FetchError::Refused { .. } | FetchError::Unauthorized { .. });
-            trial.error = Some(error.to_string());
-        }
-    }
-}
-
-/// Tries each sink: opens it, and connects where there is something to connect to. Sends nothing.
-pub async fn sinks(config: &Config, running: bool) -> BTreeMap<SinkName, SinkTrial> {
-    let mut trials = BTreeMap::new();
-    for (name, sink) in &config.sinks {
-        let mut trial = SinkTrial { guarantee: sink.kind.settings().guarantee().into(), ..SinkTrial::default() };
-        match probe(name, &sink.kind, running).await {
-            Ok(reached) => trial.reached = Some(reached),
-            Err(why) => trial.error = Some(why),
-        }
-        trials.insert(name.clone(), trial);
-    }
-    trials
-}
-
-async fn probe(name: &SinkName, config: &sink::Config, running: bool) -> Result<String, String> {
-    if let Some(authority) = config.settings().authority() {
-        let connect = tokio::time::timeout(CONNECT_MAX, tokio::net::TcpStream::connect(&authority));
-        return match connect.await {
-            Ok(Ok(_)) => Ok(format!("{authority} accepts connections")),
-            Ok(Err(error)) => Err(format!("{authority}: {error}")),
-            Err(_) => Err(format!("{authority}: no connection within {} s", CONNECT_MAX.as_secs())),
-        };
-    }
-    if running && matches!(config, sink::Config::File(_)) {
-        return Ok("the running daemon has it open".into());
-    }
-    let mut sink = config.open(name).map_err(|error| error.to_string())?;
-    let answer = sink.deliver(&[]).await.map_err(|error| error.to_string());
-    let closed = sink.close().await.map_err(|error| error.to_string());
-    answer.and(closed).map(|_| "it opens".into())
-}
+/// What is said where the time was up.
+const NO_END: &str = "the check came to no end in time: something in between neither answers nor refuses";

@@ -21,7 +21,7 @@ const BARE_SIZE: usize = 870;
 const DEVICE_SIZE: usize = 390;
 
 /// One alert, as little of it as does not grow from the seed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     seed: u64,
     scenario: u8,
@@ -143,66 +143,66 @@ impl Alert {
     }
 }
 
-/// An alert on the wire, in the order of the wire.
+/// An alert on Defender's wire, in the order of the wire. Graph's is made of the same: see [`graph`](crate::sandbox::graph).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertJson {
-    alert_id: String,
+    pub(crate) alert_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider_alert_id: Option<String>,
-    incident_id: u64,
-    service_source: &'static str,
-    creation_time: Trimmed,
-    last_updated_time: Trimmed,
-    resolved_time: Option<Trimmed>,
-    first_activity: Trimmed,
-    last_activity: Trimmed,
-    title: &'static str,
-    description: String,
-    category: &'static str,
-    status: &'static str,
-    severity: &'static str,
-    investigation_id: Option<u64>,
-    investigation_state: &'static str,
-    classification: Option<&'static str>,
-    determination: Option<&'static str>,
-    detection_source: &'static str,
+    pub(crate) provider_alert_id: Option<String>,
+    pub(crate) incident_id: u64,
+    pub(crate) service_source: &'static str,
+    pub(crate) creation_time: Trimmed,
+    pub(crate) last_updated_time: Trimmed,
+    pub(crate) resolved_time: Option<Trimmed>,
+    pub(crate) first_activity: Trimmed,
+    pub(crate) last_activity: Trimmed,
+    pub(crate) title: &'static str,
+    pub(crate) description: String,
+    pub(crate) category: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) severity: &'static str,
+    pub(crate) investigation_id: Option<u64>,
+    pub(crate) investigation_state: &'static str,
+    pub(crate) classification: Option<&'static str>,
+    pub(crate) determination: Option<&'static str>,
+    pub(crate) detection_source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detector_id: Option<String>,
-    assigned_to: Option<&'static str>,
-    actor_name: Option<&'static str>,
-    threat_family_name: Option<&'static str>,
-    mitre_techniques: &'static [&'static str],
-    devices: Vec<DeviceJson>,
-    entities: Vec<Entity>,
+    pub(crate) detector_id: Option<String>,
+    pub(crate) assigned_to: Option<&'static str>,
+    pub(crate) actor_name: Option<&'static str>,
+    pub(crate) threat_family_name: Option<&'static str>,
+    pub(crate) mitre_techniques: &'static [&'static str],
+    pub(crate) devices: Vec<DeviceJson>,
+    pub(crate) entities: Vec<Entity>,
 }
 
 /// A device on the wire.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DeviceJson {
-    mdatp_device_id: String,
-    aad_device_id: Option<String>,
-    device_dns_name: &'static str,
-    os_platform: &'static str,
-    version: &'static str,
-    os_processor: &'static str,
-    os_build: u32,
-    health_status: &'static str,
-    risk_score: &'static str,
-    rbac_group_name: Option<&'static str>,
+pub(crate) struct DeviceJson {
+    pub(crate) mdatp_device_id: String,
+    pub(crate) aad_device_id: Option<String>,
+    pub(crate) device_dns_name: &'static str,
+    pub(crate) os_platform: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) os_processor: &'static str,
+    pub(crate) os_build: u32,
+    pub(crate) health_status: &'static str,
+    pub(crate) risk_score: &'static str,
+    pub(crate) rbac_group_name: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rbac_group_id: Option<u32>,
-    first_seen: Trimmed,
+    pub(crate) rbac_group_id: Option<u32>,
+    pub(crate) first_seen: Trimmed,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<&'static [&'static str]>,
+    pub(crate) tags: Option<&'static [&'static str]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    defender_av_status: Option<&'static str>,
+    pub(crate) defender_av_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    onboarding_status: Option<&'static str>,
+    pub(crate) onboarding_status: Option<&'static str>,
     // Null on the wire where the shape has it at all.
     #[serde(skip_serializing_if = "Option::is_none")]
-    vm_metadata: Option<()>,
+    pub(crate) vm_metadata: Option<()>,
 }
 
 impl DeviceJson {

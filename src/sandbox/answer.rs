@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, heade
 use futures_util::stream;
 use serde_json::json;
 
+use crate::model::timestamp::Timestamp;
 use crate::sandbox::settings::Coding;
 
 /// Bodies below this are not worth packing.
@@ -55,6 +56,27 @@ impl Answer {
     pub fn error(status: u16, code: &str, message: &str, target: &str) -> Self {
         let body = json!({ "error": { "code": code, "message": message, "target": target } });
         Self::json(status, body.to_string().into_bytes())
+    }
+
+    /// JSON of Graph.
+    pub fn graph(status: u16, body: Vec<u8>, request_id: &str) -> Self {
+        let kind = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
+        let headers = vec![
+            (header::CONTENT_TYPE, kind.into()),
+            (HeaderName::from_static("odata-version"), "4.0".into()),
+            (HeaderName::from_static("request-id"), request_id.into()),
+            (header::VARY, "Accept-Encoding".into()),
+            (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000".into()),
+        ];
+        Self { status, headers, body }
+    }
+
+    /// Graph's error object.
+    pub fn graph_error(status: u16, code: &str, message: &str, date: Timestamp, request_id: &str) -> Self {
+        let date = date.floor_to_second().to_string();
+        let inner = json!({ "date": &date[..19], "request-id": request_id, "client-request-id": request_id });
+        let body = json!({ "error": { "code": code, "message": message, "innerError": inner } });
+        Self::graph(status, body.to_string().into_bytes(), request_id)
     }
 
     /// JSON of the token endpoint.

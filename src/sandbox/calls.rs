@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::model::dialect::Dialect;
 use crate::model::timestamp::Timestamp;
 use crate::sandbox::throttle::Peak;
 
@@ -19,6 +20,39 @@ pub enum Endpoint {
     List,
     /// `GET /api/incidents/{id}`
     Get,
+    /// `GET /v1.0/security/incidents`
+    GraphList,
+    /// `GET /v1.0/security/incidents/{id}`
+    GraphGet,
+    /// `GET /v1.0/security/incidents/{id}/alerts`
+    GraphAlerts,
+}
+
+impl Endpoint {
+    /// The list in this dialect.
+    pub const fn list(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Defender => Self::List,
+            Dialect::Graph => Self::GraphList,
+        }
+    }
+
+    /// Single incidents in this dialect.
+    pub const fn get(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Defender => Self::Get,
+            Dialect::Graph => Self::GraphGet,
+        }
+    }
+
+    /// The dialect that is spoken there; none at the sign-in.
+    pub const fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Token => None,
+            Self::List | Self::Get => Some(Dialect::Defender),
+            Self::GraphList | Self::GraphGet | Self::GraphAlerts => Some(Dialect::Graph),
+        }
+    }
 }
 
 /// One call.
@@ -28,7 +62,8 @@ pub struct Call {
     pub at: Timestamp,
     /// What was called.
     pub endpoint: Endpoint,
-    /// The query as it stood in the URL, or the number of the incident.
+    /// The query as it stood in the URL, or what stood behind the path of the list: the number of the incident with the query of
+    /// its own, if any.
     pub query: String,
     /// The status of the answer; none where there was none (yet).
     pub status: Option<u16>,
@@ -44,7 +79,7 @@ pub struct CallLog {
     forgotten: u64,
     arrived: BTreeMap<Endpoint, u64>,
     answered: BTreeMap<(Endpoint, u16), u64>,
-    list_peak: Peak,
+    list_peaks: BTreeMap<Endpoint, Peak>,
 }
 
 impl CallLog {
@@ -57,8 +92,9 @@ impl CallLog {
         let query = query.chars().take(QUERY_MAX).collect();
         self.calls.push_back(Call { at, endpoint, query, status: None, bytes: 0 });
         *self.arrived.entry(endpoint).or_default() += 1;
-        if endpoint == Endpoint::List {
-            self.list_peak.arrive(at);
+        match endpoint {
+            Endpoint::List | Endpoint::GraphList => self.list_peaks.entry(endpoint).or_default().arrive(at),
+            Endpoint::Token | Endpoint::Get | Endpoint::GraphGet | Endpoint::GraphAlerts => {}
         }
         self.forgotten + self.calls.len() as u64 - 1
     }
@@ -88,8 +124,13 @@ impl CallLog {
         self.answered.get(&(endpoint, status)).copied().unwrap_or_default()
     }
 
-    /// The most list calls in any sliding window, every one that arrived, whatever became of it.
-    pub const fn list_peak(&self) -> &Peak {
-        &self.list_peak
+    /// The most calls of Defender's list in any sliding window, every one that arrived, whatever became of it.
+    pub fn list_peak(&self) -> Peak {
+        self.list_peak_in(Dialect::Defender)
+    }
+
+    /// The same of the list in this dialect.
+    pub fn list_peak_in(&self, dialect: Dialect) -> Peak {
+        self.list_peaks.get(&Endpoint::list(dialect)).cloned().unwrap_or_default()
     }
 }

@@ -16,16 +16,12 @@ use crate::sandbox::answer::{Answer, Delivery};
 use crate::sandbox::calls::{CallLog, Endpoint};
 use crate::sandbox::connection::Cutter;
 use crate::sandbox::faults::{Fault, Faults};
-use crate::sandbox::incident::IncidentNumber;
 use crate::sandbox::names::{self, Dice};
-use crate::sandbox::query::{ListQuery, QueryError};
-use crate::sandbox::settings::{Limits, QuotaWords, RetryAfter, Settings};
+use crate::sandbox::settings::{Limits, Settings};
 use crate::sandbox::stamp::http_date;
-use crate::sandbox::throttle::{Excess, Throttle};
-use crate::sandbox::token::{self, Denied, SignIn, Tokens};
+use crate::sandbox::throttle::Throttle;
+use crate::sandbox::token::{SignIn, Tokens};
 use crate::sandbox::world::World;
-
-const CONTEXT: &str = "https://api.security.microsoft.com/api/$metadata#Incidents";
 
 /// What the endpoints share.
 #[derive(Debug)]
@@ -64,7 +60,7 @@ impl Tenant {
         Timestamp::from_ticks(ticks.saturating_add_signed(offset))
     }
 
-    fn guid(&self) -> String {
+    pub(crate) fn guid(&self) -> String {
         names::guid(&mut locked(&self.dice))
     }
 }
@@ -74,6 +70,9 @@ pub fn router(tenant: Arc<Tenant>) -> Router {
     Router::new()
         .route("/api/incidents", get(list))
         .route("/api/incidents/{number}", get(one))
+        .route("/v1.0/security/incidents", get(graph_list))
+        .route("/v1.0/security/incidents/{id}", get(graph_one))
+        .route("/v1.0/security/incidents/{id}/alerts", get(graph_alerts))
         .route("/{tenant}/oauth2/v2.0/token", post(sign_in))
         .with_state(tenant)
 }
@@ -86,7 +85,7 @@ async fn list(
 ) -> Response<Body> {
     let query = query.unwrap_or_default();
     let visit = Visit::new(tenant, Endpoint::List, query.clone(), headers, cutter);
-    visit.answered(move |visit, lag| visit.admitted().map(|()| visit.page(&query, lag))).await
+    visit.answered(move |visit, lag| visit.admitted()?.page(&query, lag)).await
 }
 
 async fn one(
@@ -96,7 +95,47 @@ async fn one(
     headers: HeaderMap,
 ) -> Response<Body> {
     let visit = Visit::new(tenant, Endpoint::Get, number.clone(), headers, cutter);
-    visit.answered(move |visit, lag| visit.admitted().map(|()| visit.incident(&number, lag))).await
+    visit.answered(move |visit, lag| visit.admitted()?.incident(&number, lag)).await
+}
+
+async fn graph_list(
+    State(tenant): State<Arc<Tenant>>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let query = query.unwrap_or_default();
+    let visit = Visit::new(tenant, Endpoint::GraphList, query.clone(), headers, cutter);
+    visit.answered(move |visit, lag| visit.admitted()?.graph_page(&query, lag)).await
+}
+
+async fn graph_one(
+    State(tenant): State<Arc<Tenant>>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let query = query.unwrap_or_default();
+    let visit = Visit::new(tenant, Endpoint::GraphGet, called(&id, &query), headers, cutter);
+    visit.answered(move |visit, lag| visit.admitted()?.graph_incident(&id, &query, lag)).await
+}
+
+async fn graph_alerts(
+    State(tenant): State<Arc<Tenant>>,
+    ConnectInfo(cutter): ConnectInfo<Cutter>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let query = query.unwrap_or_default();
+    let visit = Visit::new(tenant, Endpoint::GraphAlerts, called(&id, &query), headers, cutter);
+    visit.answered(move |visit, lag| visit.admitted()?.graph_alerts(&id, &query, lag)).await
+}
+
+/// An incident and what is asked of it, for the log.
+fn called(id: &str, query: &str) -> String {
+    if query.is_empty() { id.to_owned() } else { format!("{id}?{query}") }
 }
 
 async fn sign_in(
@@ -111,13 +150,15 @@ async fn sign_in(
 }
 
 /// One call.
-struct Visit {
-    tenant: Arc<Tenant>,
-    settings: Settings,
-    endpoint: Endpoint,
-    headers: HeaderMap,
+pub(crate) struct Visit {
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) settings: Settings,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) headers: HeaderMap,
     cutter: Cutter,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
+    /// What goes wrong with it.
+    pub(crate) fault: Option<Fault>,
     /// Its place in the log.
     call: u64,
 }
@@ -126,19 +167,20 @@ impl Visit {
     fn new(tenant: Arc<Tenant>, endpoint: Endpoint, query: String, headers: HeaderMap, cutter: Cutter) -> Self {
         let (now, settings) = (tenant.now(), locked(&tenant.settings).clone());
         let call = locked(&tenant.calls).arrive(endpoint, &query, now);
-        Self { tenant, settings, endpoint, headers, cutter, now, call }
+        Self { tenant, settings, endpoint, headers, cutter, now, fault: None, call }
     }
 
     /// The answer, or what a fault makes of it. Rows are joined and packed where nobody waits for the thread.
     async fn answered(
-        self,
+        mut self,
         answer: impl FnOnce(&Self, Duration) -> Result<Answer, Answer> + Send + 'static,
     ) -> Response<Body> {
         let excess = self.limits().and_then(|limits| {
             let count_rejected = self.settings.quotas.count_rejected;
             locked(&self.tenant.throttle).arrive(self.endpoint, limits, count_rejected, self.now)
         });
-        let fault = if excess.is_none() { self.tenant.faults.draw(self.endpoint) } else { None };
+        self.fault = if excess.is_none() { self.tenant.faults.draw(self.endpoint) } else { None };
+        let fault = self.fault;
         match fault {
             Some(Fault::Stall) => {
                 self.tenant.stop.cancelled().await;
@@ -161,8 +203,9 @@ impl Visit {
     fn limits(&self) -> Option<Limits> {
         match self.endpoint {
             Endpoint::Token => None,
-            Endpoint::List => self.settings.quotas.list,
-            Endpoint::Get => self.settings.quotas.get,
+            Endpoint::List | Endpoint::GraphList => self.settings.quotas.list,
+            Endpoint::Get | Endpoint::GraphGet => self.settings.quotas.get,
+            Endpoint::GraphAlerts => self.settings.quotas.alerts,
         }
     }
 
@@ -179,7 +222,9 @@ impl Visit {
         }
         let answer = match self.endpoint {
             Endpoint::Token => answer,
-            Endpoint::List | Endpoint::Get => answer.packed(self.settings.coding, &self.headers),
+            Endpoint::List | Endpoint::Get | Endpoint::GraphList | Endpoint::GraphGet | Endpoint::GraphAlerts => {
+                answer.packed(self.settings.coding, &self.headers)
+            }
         };
         locked(&self.tenant.calls).answer(self.call, self.endpoint, answer.status, answer.body.len());
         // Taken when the answer leaves, as servers do.
@@ -199,128 +244,8 @@ impl Visit {
         answer.response(Some(date), delivery)
     }
 
-    /// The answer that a fault sends instead; none for faults that only spoil the sending.
-    fn replaced(&self, fault: Fault) -> Option<Answer> {
-        Some(match fault {
-            Fault::Status(500) => self.error(500, "InternalServerError", "An error occurred while processing."),
-            Fault::Status(status @ (502..=504)) => Answer::html(status),
-            Fault::Status(status) => self.error(status, &status.to_string(), "Ordered by a test."),
-            Fault::Throttled { retry_after, wait } => {
-                let excess = Excess { limit: 45, window: Duration::from_secs(60), wait };
-                self.throttled(excess, retry_after)
-            }
-            Fault::Html => Answer::html(200),
-            Fault::ErrorObject => self.error(200, "InternalServerError", "An error occurred while processing."),
-            Fault::Empty => Answer::json(200, Vec::new()),
-            Fault::Unauthorized => match self.endpoint {
-                Endpoint::Token => token::wrong_secret(&self.settings, self.now, &mut locked(&self.tenant.dice)),
-                Endpoint::List | Endpoint::Get => {
-                    let from = self.now.earlier(Duration::from_secs(3_600));
-                    self.error(401, "Unauthorized", &token::expired(&self.settings, &self.tenant.id, from, self.now))
-                }
-            },
-            Fault::Reset
-            | Fault::Stall
-            | Fault::CutBody
-            | Fault::CutJson
-            | Fault::WrongDate(_)
-            | Fault::GarbledDate
-            | Fault::Slow { .. }
-            | Fault::Stale(_) => return None,
-        })
-    }
-
-    fn throttled(&self, excess: Excess, retry_after: RetryAfter) -> Answer {
-        let seconds = excess.wait.as_secs() + u64::from(0 < excess.wait.subsec_nanos());
-        let (limit, window) = (excess.limit, if excess.window.as_secs() == 60 { "00:01:00" } else { "01:00:00" });
-        let again = format!("You can send requests again in {seconds} seconds.");
-        let answer = match self.settings.quotas.words {
-            QuotaWords::Newer => Answer::error(
-                429,
-                "429",
-                &format!(
-                    "API calls quota exceeded! Maximum allowed {limit} per {window} for the key \
-                     Destination+TenantID+AppID. {again}"
-                ),
-                &self.tenant.id,
-            ),
-            QuotaWords::Older => {
-                self.error(429, "429", &format!("API calls quota exceeded! maximum allowed {limit} per {window}"))
-            }
-            QuotaWords::Documented => {
-                self.error(429, "TooManyRequests", &format!("Quota of {limit} per {window} exceeded. {again}"))
-            }
-        };
-        match retry_after {
-            RetryAfter::Missing => answer,
-            RetryAfter::Seconds => answer.with(header::RETRY_AFTER, seconds.to_string()),
-            RetryAfter::HttpDate => {
-                let date = self.tenant.now().later(Duration::from_secs(seconds));
-                answer.with(header::RETRY_AFTER, http_date(date))
-            }
-        }
-    }
-
-    fn error(&self, status: u16, code: &str, message: &str) -> Answer {
-        Answer::error(status, code, message, &self.tenant.guid())
-    }
-
-    fn authorization(&self) -> Option<&str> {
+    pub(crate) fn authorization(&self) -> Option<&str> {
         self.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
-    }
-
-    fn admitted(&self) -> Result<(), Answer> {
-        let tokens = locked(&self.tenant.tokens);
-        tokens.admit(self.authorization(), &self.settings, &self.tenant.id, self.now).map_err(|denied| match denied {
-            Denied::Unauthorized(why) => self.error(401, "Unauthorized", &why),
-            Denied::Forbidden(why) => self.error(403, "Forbidden", &why),
-        })
-    }
-
-    fn page(&self, query: &str, lag: Duration) -> Answer {
-        let asked = match ListQuery::parse(query, self.settings.taste) {
-            Ok(asked) => asked,
-            Err(error @ QueryError::OData(_)) => return self.error(400, "ODataError", &error.to_string()),
-            Err(error @ QueryError::NotAllowed(_)) => return self.error(400, "BadRequest", &error.to_string()),
-        };
-        let top_default = self.settings.top_default;
-        let rows = {
-            let mut world = locked(&self.tenant.world);
-            world.settle(self.now);
-            match lag.is_zero() {
-                true => asked.page(world.rows(), self.settings.order, top_default),
-                false => asked.page_of(world.visible(self.now.earlier(lag)).cloned().collect(), top_default),
-            }
-        };
-        if rows.iter().any(|row| self.settings.poison.contains(&row.number.0)) {
-            return self.error(500, "InternalServerError", "An error occurred while processing.");
-        }
-        let size = rows.iter().map(|row| row.json.len() + 1).sum::<usize>();
-        let mut body = Vec::with_capacity(size + 128);
-        body.extend_from_slice(format!(r#"{{"@odata.context":"{CONTEXT}","value":["#).as_bytes());
-        for (place, row) in rows.iter().enumerate() {
-            if 0 < place {
-                body.push(b',');
-            }
-            body.extend_from_slice(row.json.as_bytes());
-        }
-        body.extend_from_slice(b"]}");
-        Answer::json(200, body)
-    }
-
-    fn incident(&self, number: &str, lag: Duration) -> Answer {
-        let row = number.parse().ok().and_then(|known| {
-            let mut world = locked(&self.tenant.world);
-            world.settle(self.now);
-            world.get(IncidentNumber(known), self.now.earlier(lag)).cloned()
-        });
-        match row {
-            None => self.error(404, "ResourceNotFound", &format!("Incident {number} was not found")),
-            // The context goes in front of the other members, inside the same braces.
-            Some(row) => {
-                Answer::json(200, format!(r#"{{"@odata.context":"{CONTEXT}/$entity",{}"#, &row.json[1..]).into())
-            }
-        }
     }
 
     fn grant(&self, name: String, body: &[u8]) -> Answer {

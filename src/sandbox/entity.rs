@@ -65,8 +65,9 @@ pub struct Entity {
     members: Vec<(&'static str, Value)>,
 }
 
+/// What an entity says of itself.
 #[derive(Debug)]
-enum Value {
+pub(crate) enum Value {
     Text(Cow<'static, str>),
     Number(u64),
     Time(Timestamp),
@@ -98,6 +99,27 @@ impl Entity {
         };
         let evidence_created = on_tick(around.later(Duration::from_millis(dice.random_range(0..600_000))));
         Self { shape, kind, evidence_created, verdict, members }
+    }
+
+    /// What it is, in the spelling of the sparse shape.
+    pub(crate) const fn plain_kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// When it was found.
+    pub(crate) const fn evidence_created(&self) -> Timestamp {
+        self.evidence_created
+    }
+
+    /// What is thought of it.
+    pub(crate) const fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// One member, by its key in the sparse shape; none where its shape does not have it.
+    pub(crate) fn member(&self, key: &str) -> Option<&Value> {
+        let kept = self.shape == Shape::Sparse || PADDED_KEYS.contains(&key);
+        self.members.iter().find(|(known, _)| kept && *known == key).map(|(_, value)| value)
     }
 
     /// The type's name: its case differs between the shapes.

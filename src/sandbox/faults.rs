@@ -52,6 +52,17 @@ pub enum Fault {
     },
     /// A replica that lags answers: the list as it was this long ago.
     Stale(Duration),
+    /// 206 with a `Warning`, and a part of the answer is missing (Graph's page on errors of the security API).
+    Partial(Missing),
+}
+
+/// What is missing of a part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The first row and every second one after it.
+    Rows,
+    /// The first alert of each incident and every second one after it.
+    Alerts,
 }
 
 /// A handle to the faults of a sandbox.

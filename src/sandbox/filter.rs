@@ -1,7 +1,11 @@
 //! `$filter` of the list: what was seen to work, and a little more of what an OData server takes. Refuses the rest with the
 //! words of the real one, as far as they are known; never guesses what was meant.
 
+use std::borrow::Cow;
+
+use crate::model::dialect::Dialect;
 use crate::model::timestamp::Timestamp;
+use crate::sandbox::graph::words;
 use crate::sandbox::rows::Revision;
 
 /// Brackets within brackets at most.
@@ -38,6 +42,32 @@ pub enum TextProperty {
     Status,
     /// `assignedTo`
     AssignedTo,
+    /// An enumeration of Graph's.
+    OfGraph(GraphProperty),
+}
+
+/// An enumeration that Graph filters by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraphProperty {
+    /// `status`
+    Status,
+    /// `severity`
+    Severity,
+    /// `classification`
+    Classification,
+    /// `determination`
+    Determination,
+}
+
+impl GraphProperty {
+    fn of(self, row: &Revision) -> String {
+        match self {
+            Self::Status => words::plain(row.status.as_str()),
+            Self::Severity => words::plain(row.facts.incident().severity()),
+            Self::Classification => words::plain(row.facts.incident().classification),
+            Self::Determination => words::determination(row.facts.incident().determination),
+        }
+    }
 }
 
 /// How two values compare.
@@ -63,12 +93,20 @@ pub enum Comparison {
 pub struct FilterError(String);
 
 impl Filter {
-    /// Reads an expression, spaces already decoded.
+    /// Reads an expression of Defender's, spaces already decoded.
     ///
     /// # Errors
     /// An unknown property, a literal of the wrong type, or a syntax that is not understood.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, comparisons: 0 };
+        Self::parse_in(Dialect::Defender, text)
+    }
+
+    /// The same in either dialect.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_in(dialect: Dialect, text: &str) -> Result<Self, FilterError> {
+        let mut parser = Parser { dialect, tokens: tokens(text)?, at: 0, depth: 0, comparisons: 0 };
         let filter = parser.either()?;
         match parser.tokens.get(parser.at) {
             None => Ok(filter),
@@ -83,10 +121,11 @@ impl Filter {
             Self::Time(TimeProperty::Created, comparison, time) => comparison.holds(row.created, *time),
             Self::Text(property, equal, text) => {
                 let value = match property {
-                    TextProperty::Status => Some(row.status.as_str()),
-                    TextProperty::AssignedTo => row.assigned_to,
+                    TextProperty::Status => Some(Cow::Borrowed(row.status.as_str())),
+                    TextProperty::AssignedTo => row.assigned_to.map(Cow::Borrowed),
+                    TextProperty::OfGraph(property) => Some(Cow::Owned(property.of(row))),
                 };
-                (value == text.as_deref()) == *equal
+                (value.as_deref() == text.as_deref()) == *equal
             }
             Self::And(left, right) => left.takes(row) && right.takes(row),
             Self::Or(left, right) => left.takes(row) || right.takes(row),
@@ -208,6 +247,7 @@ fn quoted(text: &str) -> Option<(Token<'_>, &str)> {
 }
 
 struct Parser<'a> {
+    dialect: Dialect,
     tokens: Vec<Token<'a>>,
     at: usize,
     depth: usize,
@@ -266,14 +306,9 @@ impl<'a> Parser<'a> {
         };
         let comparison = comparison.ok_or_else(|| FilterError(format!("Syntax error at '{}'.", operator.shown())))?;
         let literal = self.next()?;
-        match property {
-            "lastUpdateTime" => time(TimeProperty::LastUpdate, comparison, &literal),
-            "createdTime" => time(TimeProperty::Created, comparison, &literal),
-            "status" => words(TextProperty::Status, comparison, literal),
-            "assignedTo" => words(TextProperty::AssignedTo, comparison, literal),
-            _ => Err(FilterError(format!(
-                "Could not find a property named '{property}' on type 'Microsoft.Defender.Incident'."
-            ))),
+        match Property::named(self.dialect, property)? {
+            Property::Time(property) => time(property, comparison, &literal),
+            Property::Text(property) => text(property, comparison, literal),
         }
     }
 
@@ -288,6 +323,37 @@ impl<'a> Parser<'a> {
         self.at += 1;
         token.ok_or_else(|| FilterError("Expression expected at the end of the filter.".into()))
     }
+}
+
+enum Property {
+    Time(TimeProperty),
+    Text(TextProperty),
+}
+
+impl Property {
+    fn named(dialect: Dialect, name: &str) -> Result<Self, FilterError> {
+        let of_graph = |property| Self::Text(TextProperty::OfGraph(property));
+        Ok(match (dialect, name) {
+            (Dialect::Defender, "lastUpdateTime") | (Dialect::Graph, "lastUpdateDateTime") => {
+                Self::Time(TimeProperty::LastUpdate)
+            }
+            (Dialect::Defender, "createdTime") | (Dialect::Graph, "createdDateTime") => {
+                Self::Time(TimeProperty::Created)
+            }
+            (_, "assignedTo") => Self::Text(TextProperty::AssignedTo),
+            (Dialect::Defender, "status") => Self::Text(TextProperty::Status),
+            (Dialect::Graph, "status") => of_graph(GraphProperty::Status),
+            (Dialect::Graph, "severity") => of_graph(GraphProperty::Severity),
+            (Dialect::Graph, "classification") => of_graph(GraphProperty::Classification),
+            (Dialect::Graph, "determination") => of_graph(GraphProperty::Determination),
+            (Dialect::Defender, _) => return Err(unknown(name, "Microsoft.Defender.Incident")),
+            (Dialect::Graph, _) => return Err(unknown(name, "microsoft.graph.security.incident")),
+        })
+    }
+}
+
+fn unknown(property: &str, of: &str) -> FilterError {
+    FilterError(format!("Could not find a property named '{property}' on type '{of}'."))
 }
 
 fn time(property: TimeProperty, comparison: Comparison, literal: &Token<'_>) -> Result<Filter, FilterError> {
@@ -310,7 +376,7 @@ fn moment(word: &str) -> Option<Timestamp> {
     if 7 < digits { None } else { word.parse().ok() }
 }
 
-fn words(property: TextProperty, comparison: Comparison, literal: Token<'_>) -> Result<Filter, FilterError> {
+fn text(property: TextProperty, comparison: Comparison, literal: Token<'_>) -> Result<Filter, FilterError> {
     let text = match literal {
         Token::Text(text) => Some(text),
         Token::Word("null") => None,

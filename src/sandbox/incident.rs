@@ -67,10 +67,10 @@ impl Status {
 }
 
 /// The facts of an incident.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
     number: IncidentNumber,
-    name: String,
+    pub(crate) name: String,
     shape: Shape,
     /// Written with `\u` escapes, as the OData writer does by default.
     ascii: bool,
@@ -78,20 +78,21 @@ pub struct Incident {
     last_update: Timestamp,
     status: Status,
     severity: usize,
-    classification: &'static str,
-    determination: &'static str,
+    pub(crate) classification: &'static str,
+    pub(crate) determination: &'static str,
     assigned_to: Option<&'static str>,
-    tags: Vec<&'static str>,
-    comments: Vec<Comment>,
+    pub(crate) tags: Vec<&'static str>,
+    pub(crate) comments: Vec<Comment>,
     alerts: Vec<Alert>,
-    redirected_to: Option<IncidentNumber>,
+    pub(crate) redirected_to: Option<IncidentNumber>,
 }
 
-#[derive(Debug, Clone)]
-struct Comment {
-    text: &'static str,
-    by: &'static str,
-    at: Timestamp,
+/// What an analyst wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comment {
+    pub(crate) text: &'static str,
+    pub(crate) by: &'static str,
+    pub(crate) at: Timestamp,
 }
 
 impl Incident {
@@ -253,12 +254,17 @@ impl Incident {
             classification: self.classification,
             determination: self.determination,
             status: self.status.as_str(),
-            severity: SEVERITIES[self.severity],
+            severity: self.severity(),
             tags: &self.tags,
             comments: self.comments.iter().map(CommentJson::from).collect(),
-            alerts: self.alerts.iter().map(|alert| alert.json(self.number.0, self.shape)).collect(),
+            alerts: self.alerts_json().collect(),
             entities: (!sparse).then_some([]),
         };
+        self.written(&wire)
+    }
+
+    /// As JSON, in the manner of this incident.
+    pub(crate) fn written(&self, wire: &impl Serialize) -> String {
         let mut json = Vec::with_capacity(4_096);
         let written = match self.ascii {
             true => wire.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Ascii)),
@@ -266,6 +272,21 @@ impl Incident {
         };
         written.expect("texts and numbers go into a Vec");
         String::from_utf8(json).expect("JSON is UTF-8")
+    }
+
+    /// Its alerts as they are told of.
+    pub(crate) fn alerts_json(&self) -> impl ExactSizeIterator<Item = AlertJson> {
+        self.alerts.iter().map(|alert| alert.json(self.number.0, self.shape))
+    }
+
+    /// What the first alert says: Graph tells it of the incident as well.
+    pub(crate) fn description(&self) -> Option<String> {
+        self.alerts.first().map(|alert| alert.json(self.number.0, self.shape).description)
+    }
+
+    /// `severity`.
+    pub const fn severity(&self) -> &'static str {
+        SEVERITIES[self.severity]
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! - [`world`]: incidents that are created, change, merge and vanish, and who may see what of it when
 //! - [`knobs`]: how wild it is
-//! - [`incident`], [`alert`], [`entity`]: the nouns, each with its own JSON
+//! - [`incident`], [`alert`], [`entity`]: the nouns, each with Defender's JSON
+//! - [`graph`]: the JSON that Microsoft Graph has for them
 //! - [`names`]: people, devices, files and sentences, some of them nasty
 //! - [`stamp`]: the times the API writes
 //! - [`agenda`]: when the next thing happens
@@ -18,6 +19,8 @@
 //!
 //! - [`server`]: [`server::Sandbox`] starts, serves and stops
 //! - [`endpoints`]: the way of a call: counted, throttled, spoiled, answered
+//! - [`page`], [`graph_page`]: what it is answered where it goes well, in either dialect
+//! - [`refusal`]: and where it does not
 //! - [`settings`]: what the API is like
 //! - [`token`]: the sign-in
 //! - [`throttle`]: the quotas
@@ -35,10 +38,14 @@ pub mod endpoints;
 pub mod entity;
 pub mod faults;
 pub mod filter;
+pub mod graph;
+pub mod graph_page;
 pub mod incident;
 pub mod knobs;
 pub mod names;
+pub mod page;
 pub mod query;
+pub mod refusal;
 pub mod rows;
 pub mod server;
 pub mod settings;

@@ -134,7 +134,7 @@ pub struct Scenario {
 }
 
 /// What happens in this tenant.
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         title: "Sign-in from two continents within an hour",
         text: "{user} signed in from places that are too far apart for the time in between.",
@@ -222,6 +222,17 @@ pub const SCENARIOS: [Scenario; 8] = [
         techniques: &["T1098"],
         on_device: true,
         entities: &["User", "SecurityGroup", "User"],
+    },
+    Scenario {
+        title: "Privileged container started from an unknown image",
+        text: "A container with rights on its host was started by {user}: image=registry.example/{file}",
+        category: "Execution",
+        service: "MicrosoftDefenderForCloud",
+        detection: "MicrosoftDefenderForContainers",
+        prefix: "dc",
+        techniques: &["T1610"],
+        on_device: false,
+        entities: &["User", "Ip"],
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::dialect::Dialect;
 use crate::model::timestamp::Timestamp;
 use crate::sandbox::filter::Filter;
 use crate::sandbox::rows::{Revision, Rows};
@@ -27,6 +28,10 @@ pub struct ListQuery {
     pub top: Option<u64>,
     /// `$skip`
     pub skip: u64,
+    /// `$expand=alerts`
+    pub expands: bool,
+    /// `$count=true`
+    pub counts: bool,
 }
 
 /// What a server takes.
@@ -54,11 +59,19 @@ pub enum QueryError {
 }
 
 impl ListQuery {
-    /// Reads the part of the URL behind the question mark.
+    /// Reads the part of the URL behind the question mark, as Defender does.
     ///
     /// # Errors
     /// See [`QueryError`].
     pub fn parse(query: &str, taste: Taste) -> Result<Self, QueryError> {
+        Self::parse_in(Dialect::Defender, query, taste)
+    }
+
+    /// The same in either dialect.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn parse_in(dialect: Dialect, query: &str, taste: Taste) -> Result<Self, QueryError> {
         let strict = query.replace('+', "%2B");
         let query = if taste.plus_is_space { query } else { &strict };
         let mut asked = Self::default();
@@ -72,9 +85,11 @@ impl ListQuery {
                 return Err(QueryError::OData(format!("Query option '{key}' was specified more than once.")));
             }
             match key.as_ref() {
-                "$filter" => asked.filter = Some(filter(&value, taste)?),
+                "$filter" => asked.filter = Some(filter(dialect, &value, taste)?),
                 "$top" => asked.top = Some(limited("top", count("$top", &value)?, Some(taste.top_max))?),
                 "$skip" => asked.skip = limited("skip", count("$skip", &value)?, taste.skip_max)?,
+                "$expand" if dialect == Dialect::Graph => asked.expands = expands(&value)?,
+                "$count" if dialect == Dialect::Graph => asked.counts = value == "true",
                 _ => {
                     return Err(QueryError::NotAllowed(format!(
                         "Query option '{key}' is not allowed. To allow it, set the 'AllowedQueryOptions' property on \
@@ -110,9 +125,18 @@ impl ListQuery {
         self.cut(rows.iter(), top_default)
     }
 
+    /// How many rows there are, whatever the page holds.
+    pub fn count(&self, rows: &Rows) -> usize {
+        rows.by_number().filter(|row| self.takes(row)).count()
+    }
+
+    fn takes(&self, row: &Revision) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.takes(row))
+    }
+
     fn cut<'a>(&self, rows: impl Iterator<Item = &'a Arc<Revision>>, top_default: u64) -> Vec<Arc<Revision>> {
         let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        rows.filter(|row| self.filter.as_ref().is_none_or(|filter| filter.takes(row)))
+        rows.filter(|row| self.takes(row))
             .skip(size(self.skip))
             .take(size(self.top.unwrap_or(top_default)))
             .cloned()
@@ -120,8 +144,17 @@ impl ListQuery {
     }
 }
 
-fn filter(text: &str, taste: Taste) -> Result<Filter, QueryError> {
-    let filter = Filter::parse(text).map_err(|error| QueryError::OData(error.to_string()))?;
+fn expands(text: &str) -> Result<bool, QueryError> {
+    match text {
+        "alerts" => Ok(true),
+        _ => Err(QueryError::NotAllowed(format!(
+            "Could not find a property named '{text}' on type 'microsoft.graph.security.incident'."
+        ))),
+    }
+}
+
+fn filter(dialect: Dialect, text: &str, taste: Taste) -> Result<Filter, QueryError> {
+    let filter = Filter::parse_in(dialect, text).map_err(|error| QueryError::OData(error.to_string()))?;
     match taste.refuses_lt && filter.bounds_from_above() {
         true => Err(QueryError::NotAllowed(
             "Logical operator 'LessThan' is not allowed. To allow it, set the 'AllowedLogicalOperators' property on \

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::model::dialect::Dialect;
 use crate::model::timestamp::Timestamp;
-use crate::sandbox::incident::{IncidentNumber, Status};
+use crate::sandbox::graph::{self, Alerts, Reader};
+use crate::sandbox::incident::{Incident, IncidentNumber, Status};
 
 /// An incident as it stood from one change to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +27,51 @@ pub struct Revision {
     pub shown_from: Timestamp,
     /// Grows by one per revision of the world.
     pub sequence: u64,
-    /// The JSON, rendered once.
+    /// Defender's JSON, rendered once.
     pub json: Box<str>,
+    /// What Graph's is rendered from.
+    pub facts: Facts,
+}
+
+/// The facts of a revision, and Graph's JSON of them once somebody has asked for it.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    incident: Incident,
+    graph: OnceLock<Box<str>>,
+}
+
+impl Facts {
+    /// Nobody has asked yet.
+    pub const fn new(incident: Incident) -> Self {
+        Self { incident, graph: OnceLock::new() }
+    }
+
+    /// The incident as it stood.
+    pub const fn incident(&self) -> &Incident {
+        &self.incident
+    }
+}
+
+impl PartialEq for Facts {
+    fn eq(&self, other: &Self) -> bool {
+        self.incident == other.incident
+    }
+}
+
+impl Eq for Facts {}
+
+impl Revision {
+    /// The JSON in either dialect, alerts and all, for a client that knows of every word. The tenant, of which a world has one,
+    /// is in Graph's.
+    pub fn told(&self, dialect: Dialect, tenant_id: &str) -> &str {
+        match dialect {
+            Dialect::Defender => &self.json,
+            Dialect::Graph => self.facts.graph.get_or_init(|| {
+                let reader = Reader { tenant_id, wants_newer: true };
+                graph::incident(&self.facts.incident, reader, &Alerts::Within).into_boxed_str()
+            }),
+        }
+    }
 }
 
 /// The visible rows, and what will become visible.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::model::dialect::Dialect;
 use crate::sandbox::names;
 use crate::sandbox::query::{Order, Taste};
 
@@ -15,9 +16,9 @@ pub struct Settings {
     pub client_id: String,
     /// Its secret.
     pub secret: String,
-    /// What tokens are for: the scope is this with `/.default` behind it.
+    /// What tokens of Defender are for: the scope is this with `/.default` behind it.
     pub audience: String,
-    /// The `roles` of a token; empty: the claim is missing, as without consent.
+    /// The `roles` of such a token; empty: the claim is missing, as without consent.
     pub roles: Vec<String>,
     /// `expires_in` of a token.
     pub token_lifetime: Duration,
@@ -28,16 +29,53 @@ pub struct Settings {
     pub live: Option<Duration>,
     /// In which order the list comes.
     pub order: Order,
-    /// What `$top` is where it is missing.
+    /// What `$top` of Defender's list is where it is missing.
     pub top_default: u64,
-    /// What the list takes.
+    /// What Defender's list takes.
     pub taste: Taste,
-    /// A page that holds one of these incidents, by number, is answered with 500, whatever else is on it.
+    /// A page of either API that holds one of these incidents, by number, is answered with 500, whatever else is on it.
     pub poison: BTreeSet<u64>,
     /// How bodies are packed.
     pub coding: Coding,
     /// The quotas.
     pub quotas: Quotas,
+    /// What is different at Graph.
+    pub graph: Graph,
+}
+
+/// What Microsoft Graph is like.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// What tokens of Graph are for.
+    pub audience: String,
+    /// The `roles` of such a token.
+    pub roles: Vec<String>,
+    /// What `$top` is where it is missing, of incidents and of alerts.
+    pub top_default: u64,
+    /// What the list takes.
+    pub taste: Taste,
+    /// The greatest `$top` of the alerts of an incident; their `$skip` is bounded like that of the list.
+    pub alerts_top_max: u64,
+    /// Whether there is a link to the next page, and where it leads.
+    pub next_link: NextLink,
+    /// A list with `$expand=alerts` that holds one of these incidents, by number, is answered with 500, whatever else is on it.
+    pub poison_expanded: BTreeSet<u64>,
+    /// The alerts of these incidents, by number, are answered with 500.
+    pub poison_alerts: BTreeSet<u64>,
+    /// Alerts in an expanded incident at most; behind them comes `alerts@odata.nextLink`. None: all.
+    pub expanded_max: Option<usize>,
+}
+
+/// `@odata.nextLink` of a page behind which there is more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NextLink {
+    /// There is none.
+    Missing,
+    /// Where the page came from.
+    #[default]
+    Same,
+    /// To this origin, such as `http://127.0.0.1:9999`.
+    Foreign(String),
 }
 
 /// How bodies are packed.
@@ -58,13 +96,15 @@ pub enum Coding {
     RawDeflate,
 }
 
-/// The quotas, counted when a call arrives.
+/// The quotas, counted when a call arrives, for each API by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     /// Of the list; none: lifted.
     pub list: Option<Limits>,
     /// Of single incidents; none: lifted.
     pub get: Option<Limits>,
+    /// Of the alerts of single incidents; none: lifted.
+    pub alerts: Option<Limits>,
     /// Calls that are answered 429 count too.
     pub count_rejected: bool,
     /// How the 429 reads.
@@ -123,6 +163,24 @@ impl Default for Settings {
             poison: BTreeSet::new(),
             coding: Coding::default(),
             quotas: Quotas::default(),
+            graph: Graph::default(),
+        }
+    }
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self {
+            audience: "https://graph.microsoft.com".into(),
+            roles: vec!["SecurityIncident.Read.All".into()],
+            top_default: 50,
+            // The ceiling of `$skip` is documented for its alerts, and was seen with incidents.
+            taste: Taste { top_max: 50, skip_max: Some(500), refuses_lt: false, plus_is_space: true },
+            alerts_top_max: 100,
+            next_link: NextLink::default(),
+            poison_expanded: BTreeSet::new(),
+            poison_alerts: BTreeSet::new(),
+            expanded_max: None,
         }
     }
 }
@@ -132,6 +190,22 @@ impl Settings {
     pub fn live() -> Self {
         Self { live: Some(Duration::from_millis(200)), ..Self::default() }
     }
+
+    /// What tokens of this API are for.
+    pub fn audience_in(&self, dialect: Dialect) -> &str {
+        match dialect {
+            Dialect::Defender => &self.audience,
+            Dialect::Graph => &self.graph.audience,
+        }
+    }
+
+    /// The `roles` of its tokens.
+    pub fn roles_in(&self, dialect: Dialect) -> &[String] {
+        match dialect {
+            Dialect::Defender => &self.roles,
+            Dialect::Graph => &self.graph.roles,
+        }
+    }
 }
 
 impl Default for Quotas {
@@ -139,6 +213,8 @@ impl Default for Quotas {
         Self {
             list: Some(Limits { per_minute: 50, per_hour: 1_500 }),
             get: Some(Limits { per_minute: 100, per_hour: 1_500 }),
+            // As Graph's page of throttling limits has it for its resource `alert`.
+            alerts: Some(Limits { per_minute: 150, per_hour: 9_000 }),
             count_rejected: true,
             words: QuotaWords::default(),
             retry_after: RetryAfter::default(),
@@ -149,6 +225,6 @@ impl Default for Quotas {
 impl Quotas {
     /// No quota at all, for benches.
     pub fn lifted() -> Self {
-        Self { list: None, get: None, ..Self::default() }
+        Self { list: None, get: None, alerts: None, ..Self::default() }
     }
 }

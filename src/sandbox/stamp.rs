@@ -9,17 +9,17 @@ use crate::model::timestamp::Timestamp;
 
 /// The latest 1/300 s tick that is not after `time`.
 pub const fn on_tick(time: Timestamp) -> Timestamp {
-    tick((time.ticks() * 3 + 1) / 100_000)
+    tick((time.ticks().saturating_mul(3).saturating_add(1)) / 100_000)
 }
 
 /// The first 1/300 s tick after `time`.
 pub const fn next_tick(time: Timestamp) -> Timestamp {
-    tick((time.ticks() * 3 + 1) / 100_000 + 1)
+    tick((time.ticks().saturating_mul(3).saturating_add(1)) / 100_000 + 1)
 }
 
 /// Tick number `n` since 1970, rounded to 100 ns: `.0033333`, `.0066667`, `.01`.
 const fn tick(n: u64) -> Timestamp {
-    Timestamp::from_ticks((n * 100_000 + 1) / 3)
+    Timestamp::from_ticks((n.saturating_mul(100_000).saturating_add(1)) / 3)
 }
 
 /// Shown with 0 to 7 fraction digits, trailing zeros cut, and `Z`.

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::model::dialect::Dialect;
 use crate::model::timestamp::Timestamp;
 use crate::sandbox::answer::Answer;
 use crate::sandbox::names::{self, Dice};
@@ -17,7 +18,12 @@ use crate::sandbox::stamp::Trimmed;
 /// Tokens remembered at most; older ones are unknown.
 const TOKENS_MAX: usize = 1_000;
 /// Any of these roles is enough.
-const ROLES: [&str; 2] = ["Incident.Read.All", "Incident.ReadWrite.All"];
+const fn roles_needed(dialect: Dialect) -> [&'static str; 2] {
+    match dialect {
+        Dialect::Defender => ["Incident.Read.All", "Incident.ReadWrite.All"],
+        Dialect::Graph => ["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
+    }
+}
 
 /// The tokens that were issued.
 #[derive(Debug, Default)]
@@ -26,6 +32,8 @@ pub struct Tokens(VecDeque<Issued>);
 #[derive(Debug)]
 struct Issued {
     token: String,
+    /// What it is for.
+    audience: String,
     from: Timestamp,
     until: Timestamp,
     roles: Vec<String>,
@@ -80,28 +88,31 @@ impl Tokens {
         now: Timestamp,
         dice: &mut Dice,
     ) -> Answer {
-        if let Err(refusal) = checked(sign_in, settings, tenant_id) {
-            return refusal.answer(now, dice);
-        }
+        let dialect = match checked(sign_in, settings, tenant_id) {
+            Ok(dialect) => dialect,
+            Err(refusal) => return refusal.answer(now, dice),
+        };
         if self.0.len() == TOKENS_MAX {
             self.0.pop_front();
         }
         let until = now.later(settings.token_lifetime);
-        let token = unsigned(settings, tenant_id, now, until, dice);
+        let token = unsigned(settings, dialect, tenant_id, (now, until), dice);
         let seconds = settings.token_lifetime.as_secs();
         let body = json!({
             "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
         });
-        self.0.push_back(Issued { token, from: now, until, roles: settings.roles.clone() });
+        let (audience, roles) = (settings.audience_in(dialect).to_owned(), settings.roles_in(dialect).to_vec());
+        self.0.push_back(Issued { token, audience, from: now, until, roles });
         Answer::token(200, &body)
     }
 
-    /// Whether a call with this `Authorization` header is let in.
+    /// Whether a call of this API with this `Authorization` header is let in.
     ///
     /// # Errors
     /// See [`Denied`].
     pub fn admit(
         &self,
+        dialect: Dialect,
         authorization: Option<&str>,
         settings: &Settings,
         tenant_id: &str,
@@ -109,34 +120,66 @@ impl Tokens {
     ) -> Result<(), Denied> {
         let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
         let issued = bearer.and_then(|bearer| self.0.iter().rev().find(|issued| issued.token == bearer));
-        match issued {
-            Some(issued) if now < issued.until => allowed(&issued.roles),
-            Some(issued) => Err(Denied::Unauthorized(expired(settings, tenant_id, issued.from, issued.until))),
-            None => Err(Denied::Unauthorized(match bearer {
-                Some(_) => expired(settings, tenant_id, Timestamp::default(), Timestamp::default()),
-                None => "Missing Authorization header".into(),
-            })),
-        }
+        let is_meant_for = |issued: &Issued| issued.audience == settings.audience_in(dialect);
+        let why = match issued {
+            Some(issued) if now < issued.until && is_meant_for(issued) => return allowed(dialect, &issued.roles),
+            Some(issued) => {
+                let fault = if is_meant_for(issued) { TokenFault::Expired } else { TokenFault::Audience };
+                let span = (issued.from, issued.until);
+                unaccepted(dialect, fault, &settings.client_id, &issued.audience, tenant_id, span)
+            }
+            None if bearer.is_some() => {
+                let (span, audience) = (Default::default(), settings.audience_in(dialect));
+                unaccepted(dialect, TokenFault::Unknown, &settings.client_id, audience, tenant_id, span)
+            }
+            None => match dialect {
+                Dialect::Defender => "Missing Authorization header".into(),
+                Dialect::Graph => "Access token is empty.".into(),
+            },
+        };
+        Err(Denied::Unauthorized(why))
     }
 }
 
-/// The words for a token that does not count.
-pub fn expired(settings: &Settings, tenant_id: &str, from: Timestamp, until: Timestamp) -> String {
-    format!(
-        "Invalid Authorization payload. AppId: {}, Audience: {}, Issuer: https://sts.windows.net/{tenant_id}/, Validity: \
-         valid from {} to {}",
-        settings.client_id,
-        settings.audience,
-        Trimmed(from),
-        Trimmed(until),
-    )
+/// What is wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It is over.
+    Expired,
+    /// It is for another API.
+    Audience,
+    /// Nobody issued it.
+    Unknown,
 }
 
-fn allowed(roles: &[String]) -> Result<(), Denied> {
-    if roles.iter().any(|role| ROLES.contains(&role.as_str())) {
+/// The words for a token that does not count, valid from and until these times.
+pub fn unaccepted(
+    dialect: Dialect,
+    fault: TokenFault,
+    client_id: &str,
+    audience: &str,
+    tenant_id: &str,
+    (from, until): (Timestamp, Timestamp),
+) -> String {
+    match (dialect, fault) {
+        (Dialect::Defender, _) => format!(
+            "Invalid Authorization payload. AppId: {client_id}, Audience: {audience}, Issuer: \
+             https://sts.windows.net/{tenant_id}/, Validity: valid from {} to {}",
+            Trimmed(from),
+            Trimmed(until),
+        ),
+        (Dialect::Graph, TokenFault::Expired) => "Lifetime validation failed, the token is expired.".into(),
+        (Dialect::Graph, TokenFault::Audience) => "Access token validation failure. Invalid audience.".into(),
+        (Dialect::Graph, TokenFault::Unknown) => "IDX14100: JWT is not well formed, or its signature is none.".into(),
+    }
+}
+
+fn allowed(dialect: Dialect, roles: &[String]) -> Result<(), Denied> {
+    let needed = roles_needed(dialect);
+    if roles.iter().any(|role| needed.contains(&role.as_str())) {
         return Ok(());
     }
-    let required = ROLES.join(",");
+    let required = needed.join(",");
     Err(Denied::Forbidden(match roles {
         [] => format!("Missing application roles. API required roles: {required}"),
         [..] => format!(
@@ -147,15 +190,22 @@ fn allowed(roles: &[String]) -> Result<(), Denied> {
 }
 
 /// Shaped like a JWT, with a signature that is none.
-fn unsigned(settings: &Settings, tenant_id: &str, now: Timestamp, until: Timestamp, dice: &mut Dice) -> String {
+fn unsigned(
+    settings: &Settings,
+    dialect: Dialect,
+    tenant_id: &str,
+    (now, until): (Timestamp, Timestamp),
+    dice: &mut Dice,
+) -> String {
     let mut claims = json!({
-        "aud": settings.audience, "iss": format!("https://sts.windows.net/{tenant_id}/"),
+        "aud": settings.audience_in(dialect), "iss": format!("https://sts.windows.net/{tenant_id}/"),
         "iat": now.seconds(), "nbf": now.seconds(), "exp": until.seconds(),
         "appid": settings.client_id, "appidacr": "1", "idtyp": "app", "tid": tenant_id, "ver": "1.0",
         "uti": names::hex(dice, 22),
     });
-    if !settings.roles.is_empty() {
-        claims["roles"] = json!(settings.roles);
+    let roles = settings.roles_in(dialect);
+    if !roles.is_empty() {
+        claims["roles"] = json!(roles);
     }
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(&json!({ "alg": "none", "typ": "JWT" }));
@@ -209,8 +259,8 @@ fn secret_refusal(settings: &Settings) -> Refusal {
     )
 }
 
-/// In the order in which Entra looks.
-fn checked(sign_in: &SignIn, settings: &Settings, tenant_id: &str) -> Result<(), Refusal> {
+/// The API that a token is wanted for. In the order in which Entra looks.
+fn checked(sign_in: &SignIn, settings: &Settings, tenant_id: &str) -> Result<Dialect, Refusal> {
     let missing = |name: &str| {
         let message = format!("The request body must contain the following parameter: '{name}'.");
         Refusal::new(400, "invalid_request", 900_144, message)
@@ -241,21 +291,23 @@ fn checked(sign_in: &SignIn, settings: &Settings, tenant_id: &str) -> Result<(),
         let message = format!("Application with identifier '{client}' was not found in the directory 'Sandbox'.");
         return Err(Refusal::new(400, "unauthorized_client", 700_016, message));
     }
-    check_scope(sign_in.field("scope").ok_or_else(|| missing("scope"))?, settings)?;
+    let dialect = api_of(sign_in.field("scope").ok_or_else(|| missing("scope"))?, settings)?;
     match sign_in.field("client_secret").or(basic.map(|(_, secret)| secret.as_str())) {
         None => {
             let message =
                 "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
             Err(Refusal::new(401, "invalid_client", 7_000_218, message.into()))
         }
-        Some(secret) if secret == settings.secret => Ok(()),
+        Some(secret) if secret == settings.secret => Ok(dialect),
         Some(_) => Err(secret_refusal(settings)),
     }
 }
 
-fn check_scope(scope: &str, settings: &Settings) -> Result<(), Refusal> {
-    if scope.strip_suffix("/.default").is_some_and(|audience| audience.trim_end_matches('/') == settings.audience) {
-        return Ok(());
+fn api_of(scope: &str, settings: &Settings) -> Result<Dialect, Refusal> {
+    let audience = scope.strip_suffix("/.default").map(|audience| audience.trim_end_matches('/'));
+    let known = Dialect::ALL.into_iter().find(|dialect| audience == Some(settings.audience_in(*dialect)));
+    if let Some(dialect) = known {
+        return Ok(dialect);
     }
     let message =
         format!("The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid.");

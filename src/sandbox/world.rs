@@ -12,7 +12,7 @@ use crate::sandbox::agenda::{Act, Agenda};
 use crate::sandbox::incident::{Incident, IncidentNumber, Status};
 use crate::sandbox::knobs::Knobs;
 use crate::sandbox::names::Dice;
-use crate::sandbox::rows::{Revision, Rows};
+use crate::sandbox::rows::{Facts, Revision, Rows};
 use crate::sandbox::stamp;
 
 /// Things that happen in one [`World::advance`] at most: a clock that jumps by years must not stop the server.
@@ -339,6 +339,7 @@ impl World {
             shown_from: at.max(incident.last_update()).later(delay),
             sequence: self.sequence,
             json: incident.json(&self.knobs.tenant_id).into_boxed_str(),
+            facts: Facts::new(incident.clone()),
         });
         life.touched = at;
         life.revisions.push_back(Arc::clone(&revision));

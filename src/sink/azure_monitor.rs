@@ -1,11 +1,12 @@
 //! Rows for Microsoft Sentinel: Azure Monitor's Logs Ingestion API. A row counts when its request was answered with 2xx. It makes
 //! neither tables nor rules, and never leaves it to Azure to cut a value off.
 
+mod probe;
 mod row;
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use secrecy::ExposeSecret;
@@ -15,7 +16,7 @@ use url::Url;
 use crate::core::courier::{DeliverError, Refusal};
 use crate::format::Format;
 use crate::identity::token::{Token, Tokens};
-use crate::identity::{self, Credential, TokenError};
+use crate::identity::{self, Credential, TokenError, environment};
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
 use crate::sink::azure_monitor::row::{RECORD_SIZE_MAX, row};
@@ -23,8 +24,9 @@ use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::compress;
 use crate::sink::partly::{Partly, reached};
-use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
+use crate::sink::{Found, Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::http::{Options, blotted, causes, client, is_loopback};
+use crate::transport::proxy;
 use crate::transport::tls;
 
 /// What is promised of delivery.
@@ -56,8 +58,10 @@ pub struct Config {
     pub stream: String,
     /// The directory of the app registration: a GUID, or a domain.
     pub tenant_id: String,
-    /// The app registration that has the role Monitoring Metrics Publisher on the rule.
-    pub client_id: String,
+    /// The app registration, or the user-assigned managed identity, that has the role Monitoring Metrics Publisher on the rule;
+    /// none: the host's own identity, or what the platform says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// How we prove who we are.
     pub credential: Credential,
     /// The sign-in, where it is not the one that goes with the endpoint.
@@ -81,6 +85,9 @@ pub struct Config {
     /// A proxy, for the sign-in too; left out: the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Url>,
+    /// What goes with the proxy.
+    #[serde(default, skip_serializing_if = "proxy::Settings::is_default")]
+    pub proxy: proxy::Settings,
     /// TLS, for the sign-in too.
     #[serde(default)]
     pub tls: tls::Config,
@@ -152,7 +159,11 @@ impl Config {
                 "is not the name of a stream of our own: Custom- and what the rule has under streamDeclarations".into(),
             ),
             (named(&self.tenant_id, "-."), "tenant_id", "is neither a GUID nor a domain".into()),
-            (named(&self.client_id, "-"), "client_id", "is not a GUID: the Application (client) ID".into()),
+            (
+                self.client_id.as_deref().map_or(!self.credential.needs_client_id(), |id| named(id, "-")),
+                "client_id",
+                "is not a GUID: the Application (client) ID".into(),
+            ),
             (
                 self.audience.as_deref().is_none_or(|text| !text.is_empty() && !text.contains(char::is_whitespace)),
                 "audience",
@@ -193,15 +204,18 @@ impl Settings for Config {
 
     fn names(&self) -> Names<'_> {
         let login = self.login_url.iter().map(|url| ("login_url", url));
-        let secrets = match &self.credential {
-            Credential::ClientSecret(source) => vec![("credential".to_owned(), source)],
-        };
+        let credential = Some((&self.credential, self.client_id.as_deref()));
         let urls = std::iter::once(("endpoint", &self.endpoint)).chain(login).collect();
-        Names { urls, proxy: self.proxy_url.as_ref(), tls: Some(&self.tls), secrets, file: None }
+        let (proxy, proxy_settings) = (self.proxy_url.as_ref(), Some(&self.proxy));
+        Names { urls, proxy, proxy_settings, tls: Some(&self.tls), credential, ..Names::default() }
     }
 
     fn destination(&self) -> Option<(&'static str, String)> {
         Some(("stream", self.url().to_string()))
+    }
+
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        Box::pin(probe::sign_in(self))
     }
 
     /// The last call may follow a rejected one, each with its own sign-in.
@@ -253,23 +267,26 @@ impl AzureMonitor {
     /// # Errors
     /// TLS files or the proxy cannot be used.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
-        let options = Options {
+        let (login_url, audience) = config.sign_in();
+        let options = |loopback| Options {
             tls: config.tls.clone(),
             extra_ca: None,
             proxy: config.proxy_url.as_ref(),
+            proxy_settings: Some(&config.proxy),
             timeout: config.timeout.0,
-            loopback: is_loopback(&config.endpoint),
+            loopback,
         };
-        let http = client(&options).map_err(|error| OpenError { why: error.to_string() })?;
-        let (login_url, audience) = config.sign_in();
+        let client = |loopback| client(&options(loopback)).map_err(|error| OpenError { why: error.to_string() });
+        let http = client(is_loopback(&config.endpoint))?;
+        let sign_in = client(is_loopback(&login_url) || config.credential.is_of_this_host())?;
         let settings = identity::Settings {
             tenant_id: config.tenant_id.clone(),
-            client_id: config.client_id.clone(),
+            client_id: config.credential.client_id(config.client_id.as_deref(), &environment),
             login_url,
             audience,
             credential: config.credential.clone(),
         };
-        let tokens = Tokens::new(http.clone(), settings);
+        let tokens = Tokens::new(sign_in, settings);
         let desk = Blocking::new((), config.timeout.0);
         Ok(Self { config: config.clone(), url: config.url(), http, tokens, desk, partly: Partly::default() })
     }
@@ -481,7 +498,7 @@ mod tests {
         let config = config("login_url = 'https://sign.in'");
         let names = config.names();
         assert_eq!(names.urls.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["endpoint", "login_url"]);
-        assert_eq!(names.secrets.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["credential"]);
+        assert_eq!(names.credential, Some((&config.credential, config.client_id.as_deref())));
     }
 
     #[test]

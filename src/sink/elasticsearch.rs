@@ -6,10 +6,12 @@ mod bulk;
 pub mod cloud_id;
 mod index;
 mod items;
+mod probe;
 pub mod sender;
 
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -18,8 +20,9 @@ use crate::model::units::{Size, Span};
 use crate::sink::elasticsearch::auth::Auth;
 use crate::sink::elasticsearch::cloud_id::CloudId;
 use crate::sink::elasticsearch::sender::Elasticsearch;
-use crate::sink::{Names, OpenError, Problem, Settings, Sink, http, problem};
+use crate::sink::{Found, Names, OpenError, Problem, Settings, Sink, http, problem};
 use crate::transport::http::is_loopback;
+use crate::transport::proxy;
 use crate::transport::tls;
 
 /// What is promised of delivery with `mode = "history"`.
@@ -74,6 +77,9 @@ pub struct Config {
     /// A proxy; left out: the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Url>,
+    /// What goes with the proxy.
+    #[serde(default, skip_serializing_if = "proxy::Settings::is_default")]
+    pub proxy: proxy::Settings,
     /// TLS, for `https://`.
     #[serde(default)]
     pub tls: tls::Config,
@@ -208,12 +214,17 @@ impl Settings for Config {
     fn names(&self) -> Names<'_> {
         let secrets = self.auth.iter().map(Auth::secret).collect();
         let (urls, proxy) = (self.address().into_iter().collect(), self.proxy_url.as_ref());
-        Names { urls, proxy, tls: Some(&self.tls), secrets, file: None }
+        let proxy_settings = Some(&self.proxy);
+        Names { urls, proxy, proxy_settings, tls: Some(&self.tls), secrets, ..Names::default() }
     }
 
     fn destination(&self) -> Option<(&'static str, String)> {
         let (_, url) = self.address()?;
         Some(("index", format!("{}/{}", url.as_str().trim_end_matches('/'), self.index)))
+    }
+
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        Box::pin(probe::ask(self))
     }
 
     fn delivery_max(&self) -> Duration {

@@ -25,6 +25,7 @@ use crate::sink::http::credential::Credential;
 use crate::sink::partly::{Partly, reached};
 use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::http::{Options, causes, client, is_loopback};
+use crate::transport::proxy;
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
 
@@ -88,6 +89,9 @@ pub struct Config {
     /// A proxy; left out: the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Url>,
+    /// What goes with the proxy.
+    #[serde(default, skip_serializing_if = "proxy::Settings::is_default")]
+    pub proxy: proxy::Settings,
     /// TLS, for `https://`.
     #[serde(default)]
     pub tls: tls::Config,
@@ -210,7 +214,8 @@ impl Settings for Config {
             Some(Auth::Header { value, .. }) => vec![("auth.value".to_owned(), value)],
         };
         let (urls, proxy) = (vec![("url", &self.url)], self.proxy_url.as_ref());
-        Names { urls, proxy, tls: Some(&self.tls), secrets, file: None }
+        let proxy_settings = Some(&self.proxy);
+        Names { urls, proxy, proxy_settings, tls: Some(&self.tls), secrets, ..Names::default() }
     }
 
     fn destination(&self) -> Option<(&'static str, String)> {
@@ -317,6 +322,7 @@ impl Http {
             tls: config.tls.clone(),
             extra_ca: None,
             proxy: config.proxy_url.as_ref(),
+            proxy_settings: Some(&config.proxy),
             timeout: config.timeout.0,
             loopback: is_loopback(&config.url),
         };

@@ -14,7 +14,7 @@ mod wire;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::DeliverError;
@@ -26,7 +26,7 @@ use crate::sink::kafka::cluster::Cluster;
 use crate::sink::kafka::producer::{Form, Producer, TOPIC_LENGTH_MAX};
 pub use crate::sink::kafka::record::Compression;
 pub use crate::sink::kafka::sasl::Mechanism;
-use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
+use crate::sink::{Found, Line, Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
 
@@ -288,6 +288,29 @@ impl Settings for Config {
 
     fn authority(&self) -> Option<String> {
         self.brokers.first().cloned()
+    }
+
+    fn lines(&self) -> Vec<Line<'_>> {
+        self.addresses().map(|(host, port)| Line { host, port, tls: self.tls.as_ref(), proxy: None }).collect()
+    }
+
+    /// Signs on to one broker and asks where the topic is.
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        Box::pin(async {
+            let mut cluster = Cluster::new(self.manners(), self.addresses().collect());
+            let is_one = !self.topic.contains("{tenant}");
+            let topics = is_one.then(|| self.topic.clone()).into_iter().collect();
+            cluster.learn(&topics).await.map_err(|fault| DeliverError::from(fault).to_string())?;
+            let user =
+                self.sasl.as_ref().map(|sasl| ("sign-on", format!("as {} by {}", sasl.user, sasl.mechanism.name())));
+            let topic = match cluster.partitions(&self.topic) {
+                Some(1) => format!("{} has 1 partition", self.topic),
+                Some(count) => format!("{} has {count} partitions", self.topic),
+                None => format!("{} stands for one topic a tenant: not looked for", self.topic),
+            };
+            let not_tried = ("not tried", "to write: a broker tells of that right with the first event".into());
+            Ok(user.into_iter().chain([("topic", topic), not_tried]).collect())
+        })
     }
 
     fn delivery_max(&self) -> Duration {

@@ -17,14 +17,17 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use url::Url;
 
 use crate::core::courier::DeliverError;
 use crate::format::Format;
+use crate::identity::Credential;
 use crate::model::event::Event;
 use crate::model::names::{Seq, SinkName};
+use crate::transport::handshake::proxy_to;
+use crate::transport::proxy;
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
 
@@ -138,6 +141,27 @@ pub trait Settings: Debug {
         Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
     }
 
+    /// The connections that can be tried, any one of which is enough. None for what has no connection.
+    fn lines(&self) -> Vec<Line<'_>> {
+        let names = self.names();
+        let Some((_, url)) = names.urls.first() else { return Vec::new() };
+        let tls = names.tls.filter(|_| url.scheme() == "https");
+        let straight = self.authority().and_then(|authority| Line::straight(&authority, tls));
+        straight
+            .map(|line| Line { proxy: proxy_to(url, names.proxy, names.proxy_settings), ..line })
+            .into_iter()
+            .collect()
+    }
+
+    /// Asks the far side what changes nothing there, with the credential where the question takes one, and tells what was found:
+    /// what it is about, and the words. For `xdrelay check`; only asked where a connection comes about.
+    ///
+    /// # Errors
+    /// Events could not go there: the cause and the remedy, without a secret.
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// How long one call may take before it counts as hung: more than all timeouts of the sink itself.
     fn delivery_max(&self) -> Duration {
         Duration::from_secs(120)
@@ -171,6 +195,31 @@ pub trait Settings: Debug {
     }
 }
 
+/// What a probe found: what it is about, and the words for people.
+pub type Found = (&'static str, String);
+
+/// A connection that can be tried.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// A name or an address, IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// TLS; none: plain TCP.
+    pub tls: Option<&'a tls::Config>,
+    /// The proxy in between.
+    pub proxy: Option<Url>,
+}
+
+impl<'a> Line<'a> {
+    /// Straight to `HOST:PORT`.
+    pub(crate) fn straight(authority: &str, tls: Option<&'a tls::Config>) -> Option<Self> {
+        let (host, port) = authority.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Self { host, port: port.parse().ok()?, tls, proxy: None })
+    }
+}
+
 /// What settings name outside of themselves: to be checked by whoever reads files and knows what an address may look like.
 /// The keys are those below `[sinks.NAME]`.
 #[derive(Debug, Default)]
@@ -179,10 +228,14 @@ pub struct Names<'a> {
     pub urls: Vec<(&'static str, &'a Url)>,
     /// A proxy.
     pub proxy: Option<&'a Url>,
+    /// What goes with that proxy.
+    pub proxy_settings: Option<&'a proxy::Settings>,
     /// TLS.
     pub tls: Option<&'a tls::Config>,
     /// Secrets by reference, with dots in their keys. Where there is one, no address may be in the clear.
     pub secrets: Vec<(String, &'a SecretSource)>,
+    /// A sign-in at Entra under `credential`, and its `client_id`.
+    pub credential: Option<(&'a Credential, Option<&'a str>)>,
     /// A file that is written.
     pub file: Option<(&'static str, &'a Path)>,
 }

@@ -12,7 +12,7 @@ mod session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::{DeliverError, Refusal};
@@ -24,7 +24,7 @@ use crate::sink::relp::session::{Limits, Session};
 use crate::sink::syslog::{
     HEADER_SIZE, MESSAGE_SIZE_MIN, app_name_default, facility_default, is_this_host, name_problem, origin, retry,
 };
-use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
+use crate::sink::{Found, Line, Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::address::Address;
 use crate::transport::stream::Target;
 use crate::transport::tls;
@@ -159,6 +159,21 @@ impl Settings for Config {
 
     fn authority(&self) -> Option<String> {
         self.normal_address().map(|(_, authority)| authority)
+    }
+
+    fn lines(&self) -> Vec<Line<'_>> {
+        let Ok((host, port, is_tls)) = self.place() else { return Vec::new() };
+        vec![Line { host, port, tls: is_tls.then_some(&self.tls), proxy: None }]
+    }
+
+    /// A session that is opened and closed.
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        Box::pin(async {
+            let mut relp = Relp::open(self)?;
+            let session = relp.session().await.map_err(|error| error.to_string())?;
+            session.close().await;
+            Ok(vec![("session", "it speaks RELP and takes syslog messages".into())])
+        })
     }
 
     /// Connecting and signing on, sending for `timeout`, and waiting that long for the last answers.

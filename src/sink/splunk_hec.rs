@@ -7,10 +7,12 @@ mod collector;
 mod connection;
 mod endpoint;
 mod envelope;
+mod probe;
 mod reply;
 
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -19,7 +21,8 @@ use crate::sink::http::address_problems;
 use crate::sink::splunk_hec::collector::Collector;
 use crate::sink::splunk_hec::endpoint::Endpoints;
 use crate::sink::splunk_hec::envelope::Labels;
-use crate::sink::{Names, OpenError, Problem, Settings, Sink, problem};
+use crate::sink::{Found, Names, OpenError, Problem, Settings, Sink, problem};
+use crate::transport::proxy;
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
 
@@ -82,6 +85,9 @@ pub struct Config {
     /// A proxy; left out: the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<Url>,
+    /// What goes with the proxy.
+    #[serde(default, skip_serializing_if = "proxy::Settings::is_default")]
+    pub proxy: proxy::Settings,
     /// TLS, for `https://`.
     #[serde(default)]
     pub tls: tls::Config,
@@ -177,12 +183,23 @@ impl Settings for Config {
 
     fn names(&self) -> Names<'_> {
         let (urls, proxy) = (vec![("url", &self.url)], self.proxy_url.as_ref());
-        Names { urls, proxy, tls: Some(&self.tls), secrets: vec![("token".to_owned(), &self.token)], file: None }
+        Names {
+            urls,
+            proxy,
+            proxy_settings: Some(&self.proxy),
+            tls: Some(&self.tls),
+            secrets: vec![("token".to_owned(), &self.token)],
+            ..Names::default()
+        }
     }
 
     fn destination(&self) -> Option<(&'static str, String)> {
         let url = Endpoints::of(&self.url).map_or_else(|_| self.url.clone(), |endpoints| endpoints.event);
         Some(("url", format!("{url} {}", self.index.as_deref().unwrap_or_default())))
+    }
+
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        Box::pin(probe::ask(self))
     }
 
     fn delivery_max(&self) -> Duration {

@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
 
 use crate::core::air::Air;
@@ -24,7 +24,7 @@ use crate::format::syslog::{
 };
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
-use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink};
+use crate::sink::{Found, Line, Names, OpenError, Outgoing, Problem, Settings, Sink};
 use crate::transport::address::Address;
 use crate::transport::datagram::{Datagram, DatagramError, UDP_PAYLOAD_BYTES_MAX};
 use crate::transport::stream::{Stream, StreamError, Target};
@@ -230,6 +230,17 @@ impl Settings for Config {
 
     fn authority(&self) -> Option<String> {
         Self::authority(self)
+    }
+
+    fn lines(&self) -> Vec<Line<'_>> {
+        let is_tls = self.address.starts_with("tls://");
+        self.authority().and_then(|to| Line::straight(&to, is_tls.then_some(&self.tls))).into_iter().collect()
+    }
+
+    fn probe(&self) -> LocalBoxFuture<'_, Result<Vec<Found>, String>> {
+        let is_udp = matches!(self.address.parse(), Ok(Address::Udp { .. }));
+        let words = "a datagram: nobody answers one, so it is not known whether anybody listens";
+        Box::pin(std::future::ready(Ok(is_udp.then(|| ("not tried", words.to_owned())).into_iter().collect())))
     }
 
     fn settles(&self) -> bool {

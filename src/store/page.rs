@@ -74,10 +74,19 @@ pub(crate) fn commit(
         };
         let (news, is_new) = match (seen::judge(mark.as_ref(), &row, date, now), &again) {
             (Verdict::New(news), _) => (news, true),
-            (Verdict::Known | Verdict::TooSoon, Some(_)) => match seen::judge(None, &row, date, now) {
-                Verdict::New(news) => (news, false),
-                Verdict::Known | Verdict::Stale | Verdict::TooSoon => continue,
-            },
+            (Verdict::Known | Verdict::TooSoon | Verdict::Translated(_), Some(_)) => {
+                match seen::judge(None, &row, date, now) {
+                    Verdict::New(news) => (news, false),
+                    Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_) => continue,
+                }
+            }
+            (Verdict::Translated(mark), None) => {
+                // Its event stays the one that was written with it.
+                let seq = store::seen::event_of(ledger, &mark_key)?.unwrap_or(outbox.totals.end);
+                pending.put(&mark_key, &Remembered { mark: (*mark).clone(), seq }.fitting());
+                marks.insert(id, *mark);
+                continue;
+            }
             (Verdict::Known | Verdict::TooSoon, None) | (Verdict::Stale, _) => continue,
         };
         let only = again.as_ref().and_then(|again| again.sink.as_ref()).filter(|_| !is_new);

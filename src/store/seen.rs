@@ -23,6 +23,11 @@ pub(crate) fn remembered(ledger: &Ledger, key: &Key, end: Seq) -> Result<Option<
     }
 }
 
+/// The event that a mark was written with.
+pub(crate) fn event_of(ledger: &Ledger, key: &Key) -> Result<Option<Seq>, StoreError> {
+    Ok(ledger.get::<Remembered>(key)?.map(|remembered| remembered.seq))
+}
+
 /// Forgets marks that were last written before a moment, among the next few.
 pub(crate) fn evict(
     older_than: Moment,

@@ -19,6 +19,8 @@ pub struct Tally {
     pub outbox_events: u64,
     /// Bytes of them, compressed.
     pub outbox_bytes: u64,
+    /// Bytes that it may hold: `outbox.max_size`.
+    pub outbox_limit_bytes: u64,
     /// How far each sink is behind.
     pub sinks: BTreeMap<SinkName, Behind>,
     /// Incidents that are remembered.
@@ -27,6 +29,8 @@ pub struct Tally {
     pub disk_bytes: u64,
     /// Bytes that are free on its disk.
     pub free_bytes: u64,
+    /// Bytes that have to stay free there, or polling pauses: `outbox.min_free`.
+    pub min_free_bytes: u64,
     /// Files that sled spilled. Any at all is a defect: they are never synced and never removed.
     pub blobs: u64,
 }
@@ -92,10 +96,12 @@ pub(crate) fn tally(shared: &Shared) -> Result<Tally, StoreError> {
         Ok(Tally {
             outbox_events: gauges.events,
             outbox_bytes: gauges.bytes,
+            outbox_limit_bytes: shared.settings.max_size,
             sinks,
             seen: gauges.seen,
             disk_bytes: ledger.bytes_on_disk(),
             free_bytes,
+            min_free_bytes: shared.settings.min_free,
             blobs: ledger.blobs(),
         })
     })

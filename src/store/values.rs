@@ -219,6 +219,7 @@ mod tests {
     use super::*;
     use crate::core::courier::{Progress, Refusal};
     use crate::core::quota::QuotaState;
+    use crate::model::dialect::Dialect;
     use crate::model::digest::Digest;
     use crate::model::hash::ContentHash;
     use crate::model::incident::Fields;
@@ -269,10 +270,11 @@ mod tests {
 
         #[test]
         fn marks(time in time(), hashes in hashes(), odd_hashes in hashes(), written in moment(),
-                 status in text(), assignee in text()) {
+                 status in text(), assignee in text(), graph in any::<bool>()) {
             let fields = Fields { status, assignee, ..Fields::default() };
+            let dialect = if graph { Dialect::Graph } else { Dialect::Defender };
             let digest = Some(Digest { tags: vec!["t".into()], tag_count: 1, ..Digest::default() });
-            same(&Remembered { mark: Mark { time, hashes, odd_hashes, fields, digest, written }, seq: Seq(9) });
+            same(&Remembered { mark: Mark { time, hashes, odd_hashes, dialect, fields, digest, written }, seq: Seq(9) });
         }
 
         #[test]

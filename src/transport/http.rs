@@ -6,10 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::{DATE, LOCATION, RETRY_AFTER};
+use rustls_pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::model::timestamp::Timestamp;
+use crate::transport::proxy::{self, ProxyError};
+use crate::transport::proxy_tls;
 use crate::transport::tls::{self, TlsError};
 
 /// How long a connection may take to come about.
@@ -28,6 +31,8 @@ pub struct Options<'a> {
     pub extra_ca: Option<&'a Path>,
     /// A proxy (`http://`, `https://`, `socks5://`); left out: `HTTPS_PROXY`, `NO_PROXY` and their like count.
     pub proxy: Option<&'a Url>,
+    /// What goes with that proxy.
+    pub proxy_settings: Option<&'a proxy::Settings>,
     /// The whole call, from connecting to the last byte of the body.
     pub timeout: Duration,
     /// The calls go to this machine itself: no proxy, whatever the environment says.
@@ -40,7 +45,10 @@ pub enum HttpError {
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The proxy or the rest.
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The rest.
     #[error("the HTTP client cannot be made: {0}")]
     Client(String),
 }
@@ -51,7 +59,7 @@ pub enum HttpError {
 /// See [`HttpError`].
 pub fn client(options: &Options<'_>) -> Result<reqwest::Client, HttpError> {
     let builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(options.tls.client(options.extra_ca)?)
+        .tls_backend_preconfigured(tls_of(options)?)
         .user_agent(concat!("xdrelay/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -62,11 +70,25 @@ pub fn client(options: &Options<'_>) -> Result<reqwest::Client, HttpError> {
     let builder = match options.proxy {
         _ if options.loopback => builder.no_proxy(),
         Some(url) => {
-            builder.proxy(reqwest::Proxy::all(url.clone()).map_err(|error| HttpError::Client(causes(&error)))?)
+            let settings = options.proxy_settings.cloned().unwrap_or_default();
+            builder.proxy(settings.route(url)?)
         }
         None => builder,
     };
     builder.build().map_err(|error| HttpError::Client(causes(&error)))
+}
+
+/// TLS to the far side, and to an `https://` proxy that needs its own.
+fn tls_of(options: &Options<'_>) -> Result<rustls::ClientConfig, HttpError> {
+    let mut client = options.tls.client(options.extra_ca)?;
+    let secured = options.proxy.filter(|url| url.scheme() == "https" && !options.loopback).and_then(Url::host_str);
+    if let (Some(host), Some(settings)) = (secured, options.proxy_settings) {
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let host = ServerName::try_from(host).map_err(|_| ProxyError::Url)?;
+        let (far, own) = (options.tls.roots(options.extra_ca)?, options.tls.own()?);
+        proxy_tls::add(&mut client, far, own, &settings.tls, host)?;
+    }
+    Ok(client)
 }
 
 /// Whether a URL is of this machine itself.
@@ -80,7 +102,7 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// An error with all its causes, which is where reqwest and hyper say what happened. URLs are left out: a query may hold
-/// what is nobody's business.
+/// what is nobody's business. Where a proxy is the reason, what to do about it stands behind them.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -91,7 +113,10 @@ pub fn causes(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    match proxy::remedy(&text) {
+        Some(remedy) => format!("{text}; {remedy}"),
+        None => text,
+    }
 }
 
 /// Why there is no body.

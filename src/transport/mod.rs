@@ -3,7 +3,11 @@
 
 pub mod address;
 pub mod datagram;
+pub mod hands;
+pub mod handshake;
 pub mod http;
+pub mod proxy;
+mod proxy_tls;
 pub mod secret;
 pub mod stream;
 pub mod tls;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// Bytes read from a secret's file at most: a key or a token is far smaller, a mistaken path may be far larger.
 const SECRET_SIZE_MAX: u64 = 64 * 1024;
@@ -32,11 +33,19 @@ pub enum SecretError {
         why: String,
     },
     /// The variable is not set.
-    #[error("the environment variable {0} that should hold the secret is not set")]
+    #[error("the environment variable {0} is not set")]
     Env(String),
     /// There is nothing in it.
     #[error("the secret in {0} is empty")]
     Empty(String),
+    /// What stands there is not what is needed.
+    #[error("{path}: {why}")]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// The cause and the remedy.
+        why: String,
+    },
     /// Neither or both of `file` and `env`.
     #[error("a secret needs either `file` or `env`")]
     Unclear,
@@ -55,7 +64,10 @@ impl SecretSource {
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let (text, place) = match (&self.file, &self.env) {
             (Some(path), None) => (read_file(path)?, path.display().to_string()),
-            (None, Some(name)) => (std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?, name.clone()),
+            (None, Some(name)) => {
+                let text = std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?;
+                (Zeroizing::new(text), name.clone())
+            }
             (None, None) | (Some(_), Some(_)) => return Err(SecretError::Unclear),
         };
         let secret = SecretString::from(text.trim_end_matches(['\r', '\n']));
@@ -74,15 +86,27 @@ impl SecretSource {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, SecretError> {
+fn read_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    let text = std::str::from_utf8(&read_bytes(path)?).map(str::to_owned);
+    let why = || "it is no text in UTF-8".into();
+    text.map(Zeroizing::new).map_err(|_| SecretError::File { path: path.to_owned(), why: why() })
+}
+
+/// Everything in a file with something secret in it: a key, a chain of certificates with one. At most 64 KiB.
+///
+/// # Errors
+/// It cannot be read, or it is larger.
+pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     use std::io::Read;
     let fail = |why: &dyn std::fmt::Display| SecretError::File { path: path.to_owned(), why: why.to_string() };
     let file = std::fs::File::open(path).map_err(|error| fail(&error))?;
-    let mut text = String::new();
-    file.take(SECRET_SIZE_MAX + 1).read_to_string(&mut text).map_err(|error| fail(&error))?;
-    match SECRET_SIZE_MAX < text.len() as u64 {
+    // Large enough from the start: what grows leaves copies behind.
+    let size = file.metadata().map_or(0, |about| about.len().min(SECRET_SIZE_MAX));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 64));
+    file.take(SECRET_SIZE_MAX + 1).read_to_end(&mut bytes).map_err(|error| fail(&error))?;
+    match SECRET_SIZE_MAX < bytes.len() as u64 {
         true => Err(fail(&format_args!("it is larger than {SECRET_SIZE_MAX} bytes"))),
-        false => Ok(text),
+        false => Ok(bytes),
     }
 }
 

@@ -252,7 +252,7 @@ impl Stream {
 }
 
 /// A TCP connection to the first address that answers.
-async fn reach(target: Target<'_>) -> Result<TcpStream, String> {
+pub(in crate::transport) async fn reach(target: Target<'_>) -> Result<TcpStream, String> {
     let found = timeout(STEP_TIMEOUT, tokio::net::lookup_host((target.host, target.port)));
     let addresses: Vec<SocketAddr> = match found.await {
         Err(_) => return Err("its name is not resolved in time".into()),
@@ -373,7 +373,7 @@ fn unclear(peer: &str) -> StreamError {
 }
 
 /// An I/O error in words, those of TLS with what to do.
-fn broke(peer: &str, error: &io::Error) -> StreamError {
+pub(in crate::transport) fn broke(peer: &str, error: &io::Error) -> StreamError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => StreamError::Untrusted(format!(
             "the certificate of {peer} is not accepted ({why}): set `tls.ca_file` to the authority that issued it, and \

@@ -8,7 +8,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use tokio::net::TcpListener;
 use xdrelay::model::incident::Row;
 use xdrelay::model::names::IncidentId;
-use xdrelay::model::page::{FetchError, Page, Query, Window};
+use xdrelay::model::page::{Alerts, FetchError, Page, Query, Window};
 use xdrelay::model::timestamp::Timestamp;
 
 use crate::server::{
@@ -23,6 +23,7 @@ fn query() -> Query {
         created: None,
         skip: 0,
         top: 100,
+        alerts: Alerts::Within,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The source side against real sockets: the client of the API and the sign-in. Nothing of the program is replaced.
 
 mod answers;
+mod completion;
+mod graph;
 mod server;
 mod tokens;

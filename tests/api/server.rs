@@ -13,10 +13,11 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
+use xdrelay::api;
 use xdrelay::api::client::Client;
-use xdrelay::api::{self, Dialect};
 use xdrelay::identity::token::Tokens;
 use xdrelay::identity::{self, Credential};
+use xdrelay::model::dialect::Dialect;
 use xdrelay::transport::http::{Options, client};
 use xdrelay::transport::secret::SecretSource;
 
@@ -45,6 +46,12 @@ impl Scripted {
         if !value.is_empty() {
             self.headers.push((name.to_owned(), value.to_owned()));
         }
+        self
+    }
+
+    /// With another header of this name.
+    pub(crate) fn and(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -169,6 +176,13 @@ pub(crate) fn jwt(roles: &[&str], serial: u32) -> String {
     format!("e30.{}.canarysignature", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload))
 }
 
+/// The same for this audience.
+pub(crate) fn jwt_for(roles: &[&str], audience: &str, serial: u32) -> String {
+    use base64::Engine;
+    let payload = serde_json::json!({ "roles": roles, "tid": "t", "aud": audience, "serial": serial }).to_string();
+    format!("e30.{}.canarysignature", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload))
+}
+
 /// The sign-in's answer with a token.
 pub(crate) fn granted(token: &str, expires_in: u64) -> Scripted {
     json(200, format!(r#"{{"token_type":"Bearer","expires_in":{expires_in},"access_token":"{token}"}}"#))
@@ -196,7 +210,7 @@ impl SignIn {
 pub(crate) fn settings(login_url: &Url, secret: &tempfile::NamedTempFile) -> identity::Settings {
     identity::Settings {
         tenant_id: "tenant/1".into(),
-        client_id: "client&1".into(),
+        client_id: Some("client&1".into()),
         login_url: login_url.clone(),
         audience: "https://api.example.net".into(),
         credential: Credential::ClientSecret(SecretSource::file(secret.path())),

@@ -1,36 +1,47 @@
 //! The commands beside the daemon: `get`, `status`, `check`, `config show`, `run --once`, each with and without a daemon.
 
+use xdrelay::model::dialect::Dialect;
 use xdrelay::sandbox::calls::Endpoint;
 use xdrelay::sandbox::server::Sandbox;
 
-use crate::harness::{Daemon, Place, QUICK, closed_port, still, unlimited, wait_for};
+use crate::harness::{Daemon, Place, QUICK, closed_port, in_both_dialects, still, unlimited, wait_for};
 
 async fn place_of(count: u32) -> (Place, Sandbox) {
-    let (place, sandbox) = (Place::new(), still(count, unlimited()).await);
+    place_speaking(Dialect::default(), count).await
+}
+
+async fn place_speaking(dialect: Dialect, count: u32) -> (Place, Sandbox) {
+    let (place, sandbox) = (Place::speaking(dialect), still(count, unlimited()).await);
     place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
     (place, sandbox)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_incident_is_printed_alone_and_through_a_daemon() {
-    let (place, sandbox) = place_of(3).await;
-    let number = sandbox.world().rows().by_number().next().expect("one").number.0;
-    let check = |wanted: u64| {
-        let printed = place.command(&["get", &number.to_string()]);
-        assert_eq!(printed.expect(0, &[]).json()["incidentId"], wanted);
-        assert_eq!(printed.err, "", "nothing but the incident");
-        place.command(&["get", "1"]).expect(66, &["incident 1", "no such incident"]);
-        place.command(&["get", "../../x?y#z"]).expect(66, &["no such incident"]);
-        place.command(&["get", "1", "--tenant", "fabrikam"]).expect(64, &["no tenant fabrikam", "contoso"]);
-        let named = place.command(&["get", &number.to_string(), "--tenant", "contoso"]);
-        assert_eq!(named.expect(0, &[]).json()["incidentId"], wanted);
-    };
-    check(number);
-    let daemon = Daemon::start(&place);
-    check(number);
-    assert_eq!(daemon.stop("TERM"), 0);
-    check(number);
-    assert_eq!(sandbox.calls().answered(Endpoint::Get, 200), 6);
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox) = place_speaking(dialect, 3).await;
+        let number = sandbox.world().rows().by_number().next().expect("one").number.0;
+        let id = |json: serde_json::Value| match dialect {
+            Dialect::Defender => json["incidentId"].as_u64(),
+            Dialect::Graph => json["id"].as_str().and_then(|id| id.parse().ok()).filter(|_| json["alerts"].is_array()),
+        };
+        let check = |wanted: u64| {
+            let printed = place.command(&["get", &number.to_string()]);
+            assert_eq!(id(printed.expect(0, &[]).json()), Some(wanted));
+            assert_eq!(printed.err, "", "nothing but the incident");
+            place.command(&["get", "1"]).expect(66, &["incident 1", "no such incident"]);
+            place.command(&["get", "../../x?y#z"]).expect(66, &["no such incident"]);
+            place.command(&["get", "1", "--tenant", "fabrikam"]).expect(64, &["no tenant fabrikam", "contoso"]);
+            let named = place.command(&["get", &number.to_string(), "--tenant", "contoso"]);
+            assert_eq!(id(named.expect(0, &[]).json()), Some(wanted));
+        };
+        check(number);
+        let daemon = Daemon::start(&place);
+        check(number);
+        assert_eq!(daemon.stop("TERM"), 0);
+        check(number);
+        assert_eq!(sandbox.calls().answered(Endpoint::get(dialect), 200), 6);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,15 +118,17 @@ async fn the_effective_configuration_shows_no_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_delivers_everything_and_the_next_one_only_what_is_new() {
-    let (place, sandbox) = place_of(250).await;
-    place.command(&["run", "--once"]).expect(0, &[]);
-    assert_eq!(place.arrivals("file").len(), 250);
-    let now = sandbox.now();
-    sandbox.world().create_sized(now, 3_000);
-    place.command(&["run", "--once"]).expect(0, &[]);
-    assert_eq!(place.arrivals("file").len(), 251);
-    place.command(&["run", "--once"]).expect(0, &[]);
-    assert_eq!(place.arrivals("file").len(), 251);
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox) = place_speaking(dialect, 250).await;
+        place.command(&["run", "--once"]).expect(0, &[]);
+        assert_eq!(place.arrivals("file").len(), 250);
+        let now = sandbox.now();
+        sandbox.world().create_sized(now, 3_000);
+        place.command(&["run", "--once"]).expect(0, &[]);
+        assert_eq!(place.arrivals("file").len(), 251);
+        place.command(&["run", "--once"]).expect(0, &[]);
+        assert_eq!(place.arrivals("file").len(), 251);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

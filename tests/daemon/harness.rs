@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use std::fs::{self, File};
+use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
-use xdrelay::model::event::Kind;
+use tokio::runtime::Handle;
+use xdrelay::model::dialect::Dialect;
+use xdrelay::model::event::{Change, Kind};
 use xdrelay::model::incident::{Head, Header};
 use xdrelay::sandbox::knobs::{Knobs, Pace};
 use xdrelay::sandbox::server::Sandbox;
@@ -27,6 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What is usual in a test: quick, and no quota in the way.
 pub(crate) const QUICK: &str = "[poll]\ninterval = \"1s\"\nsweep_every = \"5s\"\noverlap = \"1m\"\n\n\
      [quota]\nlist_per_minute = 6000\nlist_per_hour = 360000\nget_per_minute = 6000\nget_per_hour = 360000\n\n";
+
+/// The line that moves a tenant to Graph.
+pub(crate) const GRAPH: &str = "api = \"graph\"\n";
 
 /// A sandbox in which something happens ten times a second, with incidents of a few kilobytes and no quota.
 pub(crate) async fn lively() -> Sandbox {
@@ -86,14 +92,32 @@ pub(crate) fn live() -> Settings {
     Settings { live: Some(Duration::from_millis(50)), ..unlimited() }
 }
 
+/// Runs a test in both dialects at once, each in a thread of its own: what blocks there blocks nobody else.
+pub(crate) fn in_both_dialects<F: Future<Output = ()>>(test: impl Fn(Dialect) -> F + Sync) {
+    let runtime = Handle::current();
+    std::thread::scope(|scope| {
+        for dialect in Dialect::ALL {
+            let (runtime, test) = (runtime.clone(), &test);
+            let thread = std::thread::Builder::new().name(dialect.as_str().to_owned());
+            thread.spawn_scoped(scope, move || runtime.block_on(test(dialect))).expect("a thread");
+        }
+    });
+}
+
 /// A directory with everything of one daemon.
 pub(crate) struct Place {
     dir: TempDir,
+    /// In which its tenants are read.
+    pub(crate) dialect: Dialect,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("xdrelay-").tempdir().expect("a directory") }
+        Self::speaking(Dialect::default())
+    }
+
+    pub(crate) fn speaking(dialect: Dialect) -> Self {
+        Self { dir: tempfile::Builder::new().prefix("xdrelay-").tempdir().expect("a directory"), dialect }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -135,10 +159,14 @@ impl Place {
         let file = self.write(&format!("{name}.secret"), secret);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its own file");
         let (id, client, url) = (sandbox.tenant_id(), sandbox.client_id(), sandbox.url());
+        let api = match self.dialect {
+            Dialect::Defender => "",
+            Dialect::Graph => GRAPH,
+        };
         format!(
             "[tenants.{name}]\ntenant_id = \"{id}\"\nclient_id = \"{client}\"\n\
              credential = {{ kind = \"client_secret\", file = \"{}\" }}\n\
-             api_url = \"{url}\"\nlogin_url = \"{url}\"\nstart = \"20m\"\n\n",
+             api_url = \"{url}\"\nlogin_url = \"{url}\"\nstart = \"20m\"\n{api}\n",
             file.display(),
         )
     }
@@ -165,17 +193,29 @@ impl Place {
 
     /// Runs the program to its end.
     pub(crate) fn invoke(&self, arguments: &[&str]) -> Outcome {
+        self.invoke_in(arguments, &[])
+    }
+
+    /// As [`invoke`](Self::invoke), with more in its environment.
+    pub(crate) fn invoke_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
         let (out, err) = (tempfile::tempfile().expect("a file"), tempfile::tempfile().expect("a file"));
         let copy = |file: &File| file.try_clone().expect("a handle");
-        let mut child = command(arguments).stdout(copy(&out)).stderr(copy(&err)).spawn().expect("it starts");
+        let mut command = command(arguments);
+        command.envs(environment.iter().copied()).stdout(copy(&out)).stderr(copy(&err));
+        let mut child = command.spawn().expect("it starts");
         let code = ended(&mut child, &arguments.join(" "));
         Outcome { code, out: whole(out), err: whole(err) }
     }
 
     /// Runs one of its commands with its configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Outcome {
+        self.command_in(arguments, &[])
+    }
+
+    /// As [`command`](Self::command), with more in its environment.
+    pub(crate) fn command_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
         let config = self.path("xdrelay.toml").display().to_string();
-        self.invoke(&[arguments, &["-c", &config]].concat())
+        self.invoke_in(&[arguments, &["-c", &config]].concat(), environment)
     }
 
     /// Starts one of its commands and leaves it running.
@@ -364,6 +404,8 @@ pub(crate) struct Arrival {
     pub(crate) kind: Kind,
     pub(crate) tenant: String,
     pub(crate) sequence: u64,
+    #[serde(default)]
+    pub(crate) changes: Vec<Change>,
     pub(crate) incident: Box<RawValue>,
 }
 
@@ -393,10 +435,15 @@ pub(crate) fn assert_whole_lines(path: &Path) {
 }
 
 /// Waits until the condition is true, and fails with `what` after [`BOUND`].
-pub(crate) fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, is_true: impl FnMut() -> bool) {
+    wait_within(BOUND, what, is_true);
+}
+
+/// The same for what takes its time by chance.
+pub(crate) fn wait_within(bound: Duration, what: &str, mut is_true: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_true() {
-        assert!(start.elapsed() < BOUND, "waited {BOUND:?} in vain for {what}");
+        assert!(start.elapsed() < bound, "waited {bound:?} in vain for {what}");
         std::thread::sleep(LOOK_EVERY);
     }
 }
@@ -422,7 +469,12 @@ fn command(arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("XDRELAY") || name.to_ascii_lowercase().ends_with("_proxy") || name == "RUST_LOG" {
+        let is_of_platform = ["AZURE_", "IDENTITY_", "IMDS_"].iter().any(|start| name.starts_with(start));
+        if is_of_platform
+            || name.starts_with("XDRELAY")
+            || name.to_ascii_lowercase().ends_with("_proxy")
+            || name == "RUST_LOG"
+        {
             command.env_remove(name);
         }
     }

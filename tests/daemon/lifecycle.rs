@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fs;
 
-use crate::harness::{Arrival, Daemon, Place, QUICK, arrivals, assert_whole_lines, lively, still, unlimited, wait_for};
+use crate::harness::{
+    Arrival, Daemon, Place, QUICK, arrivals, assert_whole_lines, in_both_dialects, lively, still, unlimited, wait_for,
+};
 
 /// Every event once, numbered without a gap, in this order.
 fn assert_once_and_in_order(arrivals: &[Arrival]) {
@@ -15,18 +17,20 @@ fn assert_once_and_in_order(arrivals: &[Arrival]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_in_good_order_and_the_next_start_goes_on() {
-    let (place, sandbox) = (Place::new(), lively().await);
-    place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
-    let mut before = 0;
-    for signal in ["TERM", "INT", "TERM"] {
-        let daemon = Daemon::start(&place);
-        wait_for("events", || before + 20 <= place.arrivals("file").len());
-        assert_eq!(daemon.stop(signal), 0, "SIG{signal}: {}", place.text("daemon.log"));
-        assert_whole_lines(&place.path("file.ndjson"));
-        before = place.arrivals("file").len();
-    }
-    assert_once_and_in_order(&place.arrivals("file"));
-    place.command(&["status"]).expect(0, &["not running"]);
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox) = (Place::speaking(dialect), lively().await);
+        place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+        let mut before = 0;
+        for signal in ["TERM", "INT", "TERM"] {
+            let daemon = Daemon::start(&place);
+            wait_for("events", || before + 20 <= place.arrivals("file").len());
+            assert_eq!(daemon.stop(signal), 0, "SIG{signal}: {}", place.text("daemon.log"));
+            assert_whole_lines(&place.path("file.ndjson"));
+            before = place.arrivals("file").len();
+        }
+        assert_once_and_in_order(&place.arrivals("file"));
+        place.command(&["status"]).expect(0, &["not running"]);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,8 @@ use xdrelay::sandbox::rows::Revision;
 use xdrelay::sandbox::settings::{Limits, Quotas, Settings};
 
 use crate::harness::{
-    Arrival, Daemon, Place, QUICK, busy_and_small, live, lively, sandbox, still, unlimited, wait_for, web,
+    Arrival, Daemon, Place, QUICK, busy_and_small, in_both_dialects, live, lively, sandbox, still, unlimited, wait_for,
+    web,
 };
 
 /// A receiver of single events that refuses those of odd incidents for good while it is told to.
@@ -139,106 +140,111 @@ async fn what_changes_something_is_not_to_be_had_over_tcp() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_is_replayed_to_one_sink_or_to_all_with_the_same_ids() {
-    let (place, sandbox) = (Place::new(), still(230, unlimited()).await);
-    let (tenant, file, other) = (place.tenant("contoso", &sandbox), place.file_sink("file"), place.file_sink("other"));
-    place.configure(&[QUICK, &tenant, &file, &other]);
-    let daemon = Daemon::start(&place);
-    wait_for("everything once", || [place.arrivals("file").len(), place.arrivals("other").len()] == [230, 230]);
-    let before = event_ids(&place, "file");
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox) = (Place::speaking(dialect), still(230, unlimited()).await);
+        let (tenant, file, other) =
+            (place.tenant("contoso", &sandbox), place.file_sink("file"), place.file_sink("other"));
+        place.configure(&[QUICK, &tenant, &file, &other]);
+        let daemon = Daemon::start(&place);
+        wait_for("everything once", || [place.arrivals("file").len(), place.arrivals("other").len()] == [230, 230]);
+        let before = event_ids(&place, "file");
 
-    let dry = place.command(&["replay", "--since", "1h", "--dry-run"]);
-    dry.expect(0, &["would replay 230 events of 230 incidents"]);
-    place
-        .command(&["replay", "--since", "1h", "--sink", "other"])
-        .expect(0, &["replayed 230 events of 230 incidents to sink other: 230 rows on"]);
-    wait_for("all of it again", || place.arrivals("other").len() == 460);
-    let again = event_ids(&place, "other").split_off(230);
-    assert_eq!(set(&again), set(&before), "with the same ids");
-    assert_eq!(place.arrivals("file").len(), 230, "and only there");
-    let sequences: Vec<u64> = place.arrivals("file").iter().map(|arrival| arrival.sequence).collect();
-    assert_eq!(sequences, (1..=230).collect::<Vec<_>>());
+        let dry = place.command(&["replay", "--since", "1h", "--dry-run"]);
+        dry.expect(0, &["would replay 230 events of 230 incidents"]);
+        place
+            .command(&["replay", "--since", "1h", "--sink", "other"])
+            .expect(0, &["replayed 230 events of 230 incidents to sink other: 230 rows on"]);
+        wait_for("all of it again", || place.arrivals("other").len() == 460);
+        let again = event_ids(&place, "other").split_off(230);
+        assert_eq!(set(&again), set(&before), "with the same ids");
+        assert_eq!(place.arrivals("file").len(), 230, "and only there");
+        let sequences: Vec<u64> = place.arrivals("file").iter().map(|arrival| arrival.sequence).collect();
+        assert_eq!(sequences, (1..=230).collect::<Vec<_>>());
 
-    // Half of the window, to all.
-    let times: Vec<_> = place.arrivals("file").iter().map(|arrival| arrival.header().last_update).collect();
-    let middle = times[115].floor_to_second();
-    let expected = times.iter().filter(|time| middle <= **time).count();
-    place
-        .command(&["replay", "--since", &middle.to_string(), "--until", "0s", "--tenant", "contoso"])
-        .expect(0, &[&format!("replayed {expected} events")]);
-    wait_for("them in both", || {
-        [place.arrivals("file").len(), place.arrivals("other").len()] == [230 + expected, 460 + expected]
+        // Half of the window, to all.
+        let times: Vec<_> = place.arrivals("file").iter().map(|arrival| arrival.header().last_update).collect();
+        let middle = times[115].floor_to_second();
+        let expected = times.iter().filter(|time| middle <= **time).count();
+        place
+            .command(&["replay", "--since", &middle.to_string(), "--until", "0s", "--tenant", "contoso"])
+            .expect(0, &[&format!("replayed {expected} events")]);
+        wait_for("them in both", || {
+            [place.arrivals("file").len(), place.arrivals("other").len()] == [230 + expected, 460 + expected]
+        });
+
+        let wrong = |arguments: &[&str], words: &[&str]| {
+            place.command(&[&["replay"], arguments].concat()).expect(64, words);
+        };
+        wrong(&[], &["--since"]);
+        wrong(&["--since", "yesterday"], &["--since", "\"yesterday\"", "2h"]);
+        wrong(&["--since", "1h", "--until", "2h"], &["--until must be after --since"]);
+        wrong(&["--since", "2999-01-01T00:00:00Z"], &["--since", "future"]);
+        wrong(&["--since", "1h", "--tenant", "fabrikam"], &["no tenant fabrikam", "contoso"]);
+        wrong(&["--since", "1h", "--sink", "hook"], &["no sink hook", "file, other"]);
+        assert_eq!(daemon.stop("TERM"), 0);
+        wrong(&["--since", "1h", "--tenant", "fabrikam"], &["no tenant fabrikam", "contoso"]);
+
+        // And without a daemon: it goes out at the next start.
+        place
+            .command(&["replay", "--since", "1h", "--sink", "other"])
+            .expect(0, &["replayed 230 events", "no daemon runs: they are in the outbox"]);
+        assert_eq!(place.arrivals("other").len(), 460 + expected);
+        let daemon = Daemon::start(&place);
+        wait_for("all of it once more", || place.arrivals("other").len() == 690 + expected);
+        assert_eq!(place.arrivals("file").len(), 230 + expected);
+        assert_eq!(daemon.stop("TERM"), 0);
+        place.command(&["state", "verify"]).expect(0, &[]);
     });
-
-    let wrong = |arguments: &[&str], words: &[&str]| {
-        place.command(&[&["replay"], arguments].concat()).expect(64, words);
-    };
-    wrong(&[], &["--since"]);
-    wrong(&["--since", "yesterday"], &["--since", "\"yesterday\"", "2h"]);
-    wrong(&["--since", "1h", "--until", "2h"], &["--until must be after --since"]);
-    wrong(&["--since", "2999-01-01T00:00:00Z"], &["--since", "future"]);
-    wrong(&["--since", "1h", "--tenant", "fabrikam"], &["no tenant fabrikam", "contoso"]);
-    wrong(&["--since", "1h", "--sink", "hook"], &["no sink hook", "file, other"]);
-    assert_eq!(daemon.stop("TERM"), 0);
-    wrong(&["--since", "1h", "--tenant", "fabrikam"], &["no tenant fabrikam", "contoso"]);
-
-    // And without a daemon: it goes out at the next start.
-    place
-        .command(&["replay", "--since", "1h", "--sink", "other"])
-        .expect(0, &["replayed 230 events", "no daemon runs: they are in the outbox"]);
-    assert_eq!(place.arrivals("other").len(), 460 + expected);
-    let daemon = Daemon::start(&place);
-    wait_for("all of it once more", || place.arrivals("other").len() == 690 + expected);
-    assert_eq!(place.arrivals("file").len(), 230 + expected);
-    assert_eq!(daemon.stop("TERM"), 0);
-    place.command(&["state", "verify"]).expect(0, &[]);
 }
 
 /// The server's quota in force, ours the same: live events go on beside a replay, and no 429 is ever seen. That a replay pays
 /// for its calls is shown where calls are few, below.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_gives_way_to_what_is_new_and_keeps_the_quota() {
-    let limits = Limits { per_minute: 600, per_hour: 36_000 };
-    let settings = Settings { quotas: Quotas { list: Some(limits), ..Quotas::lifted() }, ..live() };
-    let (place, sandbox) = (Place::new(), sandbox(busy_and_small(), settings).await);
-    let now = sandbox.now();
-    let (since, until) = (now.earlier(Duration::from_secs(1000)), now.earlier(Duration::from_secs(299)));
-    sandbox.world().create_many(
-        400,
-        2_000,
-        now.earlier(Duration::from_secs(900)),
-        now.earlier(Duration::from_secs(300)),
-    );
-    let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 25\n\n\
+    in_both_dialects(|dialect| async move {
+        let limits = Limits { per_minute: 600, per_hour: 36_000 };
+        let settings = Settings { quotas: Quotas { list: Some(limits), ..Quotas::lifted() }, ..live() };
+        let (place, sandbox) = (Place::speaking(dialect), sandbox(busy_and_small(), settings).await);
+        let now = sandbox.now();
+        let (since, until) = (now.earlier(Duration::from_secs(1000)), now.earlier(Duration::from_secs(299)));
+        sandbox.world().create_many(
+            400,
+            2_000,
+            now.earlier(Duration::from_secs(900)),
+            now.earlier(Duration::from_secs(300)),
+        );
+        let poll = "[poll]\ninterval = \"auto\"\nsweep_every = \"5s\"\noverlap = \"1m\"\npage_size = 25\n\n\
          [quota]\nlist_per_minute = 600\nlist_per_hour = 36000\n\n";
-    place.configure(&[poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
-    let daemon = Daemon::start(&place);
-    // What the window holds now: what changes leaves it, and comes by itself.
-    let window = || -> Vec<String> {
-        let name = |row: &Arc<Revision>| format!("contoso/{}/{}/", row.number.0, row.last_update.ticks());
-        sandbox.world().rows().by_update(since, until).map(name).collect()
-    };
-    let named = |ids: &[String]| -> BTreeSet<String> {
-        ids.iter().map(|id| id[..=id.rfind('/').expect("a hash")].to_owned()).collect()
-    };
-    let holds_all = |ids: &[String]| {
-        let named = named(ids);
-        window().iter().all(|revision| named.contains(revision))
-    };
-    wait_for("all of the window once", || holds_all(&event_ids(&place, "file")));
-    let before = event_ids(&place, "file");
+        place.configure(&[poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+        let daemon = Daemon::start(&place);
+        // What the window holds now: what changes leaves it, and comes by itself.
+        let window = || -> Vec<String> {
+            let name = |row: &Arc<Revision>| format!("contoso/{}/{}/", row.number.0, row.last_update.ticks());
+            sandbox.world().rows().by_update(since, until).map(name).collect()
+        };
+        let named = |ids: &[String]| -> BTreeSet<String> {
+            ids.iter().map(|id| id[..=id.rfind('/').expect("a hash")].to_owned()).collect()
+        };
+        let holds_all = |ids: &[String]| {
+            let named = named(ids);
+            window().iter().all(|revision| named.contains(revision))
+        };
+        wait_for("all of the window once", || holds_all(&event_ids(&place, "file")));
+        let before = event_ids(&place, "file");
 
-    let command = ["replay", "--since", &since.to_string(), "--until", &until.to_string()];
-    place.command(&command).expect(0, &["replayed"]);
-    assert!(50 < window().len(), "{}", window().len());
-    let again = || event_ids(&place, "file").split_off(before.len());
-    wait_for("all of the window again", || holds_all(&again()));
-    let before = set(&before);
-    let repeated: Vec<String> = again().into_iter().filter(|id| before.contains(id)).collect();
-    assert!(holds_all(&repeated), "with the same ids");
-    wait_for("what is new to go on", || again().iter().any(|id| !before.contains(id)));
-    let calls = sandbox.calls();
-    assert_eq!(calls.answered(Endpoint::List, 429), 0);
-    assert_eq!(daemon.stop("TERM"), 0);
+        let command = ["replay", "--since", &since.to_string(), "--until", &until.to_string()];
+        place.command(&command).expect(0, &["replayed"]);
+        assert!(50 < window().len(), "{}", window().len());
+        let again = || event_ids(&place, "file").split_off(before.len());
+        wait_for("all of the window again", || holds_all(&again()));
+        let before = set(&before);
+        let repeated: Vec<String> = again().into_iter().filter(|id| before.contains(id)).collect();
+        assert!(holds_all(&repeated), "with the same ids");
+        wait_for("what is new to go on", || again().iter().any(|id| !before.contains(id)));
+        let calls = sandbox.calls();
+        assert_eq!(calls.answered(Endpoint::list(dialect), 429), 0);
+        assert_eq!(daemon.stop("TERM"), 0);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

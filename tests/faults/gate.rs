@@ -47,7 +47,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// Whether it is a call of the list API.
     pub(crate) fn is_list(&self) -> bool {
-        self.target.starts_with("/api/incidents?")
+        self.target.starts_with("/api/incidents?") || self.target.starts_with("/v1.0/security/incidents?")
     }
 
     /// A number of the query.

@@ -8,7 +8,7 @@ use xdrelay::sandbox::settings::RetryAfter;
 
 use crate::IMPATIENT;
 use crate::gate::{Act, Gate, first};
-use crate::harness::{Daemon, Place, QUICK, another, duration, live, sandbox, small, wait_for};
+use crate::harness::{Daemon, Place, QUICK, another, duration, in_both_dialects, live, sandbox, small, wait_for};
 use crate::truth::{assert_once, missing};
 
 /// How long the sign-in is away: `TOKEN_DOWN_FOR=10m` for the long run.
@@ -73,56 +73,62 @@ async fn a_sign_in_that_goes_away_later_stops_nothing_while_its_token_lives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_taken_back_is_replaced_once() {
-    let (place, sandbox) = (Place::new(), sandbox(small_and_busy(), live()).await);
-    place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
-    let daemon = Daemon::start(&place);
-    wait_for("events", || 5 <= place.arrivals("file").len());
-    sandbox.revoke_tokens();
-    let before = place.arrivals("file").len();
-    wait_for("more events", || before + 20 <= place.arrivals("file").len());
-    assert_eq!(sandbox.calls().arrived(Endpoint::Token), 2);
-    let rejected = sandbox.calls().answered(Endpoint::List, 401);
-    assert!((1..=2).contains(&rejected), "each reader met it once at most: {rejected}");
-    assert_eq!(daemon.stop("TERM"), 0);
-    assert_once(&place.arrivals("file"));
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox) = (Place::speaking(dialect), sandbox(small_and_busy(), live()).await);
+        place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+        let daemon = Daemon::start(&place);
+        wait_for("events", || 5 <= place.arrivals("file").len());
+        sandbox.revoke_tokens();
+        let before = place.arrivals("file").len();
+        wait_for("more events", || before + 20 <= place.arrivals("file").len());
+        assert_eq!(sandbox.calls().arrived(Endpoint::Token), 2);
+        let rejected = sandbox.calls().answered(Endpoint::list(dialect), 401);
+        assert!((1..=2).contains(&rejected), "each reader met it once at most: {rejected}");
+        assert_eq!(daemon.stop("TERM"), 0);
+        assert_once(&place.arrivals("file"));
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_refusal_makes_a_storm_of_calls() {
-    let place = Place::new();
-    let (good, wrong, rejected, forbidden, unlicensed) =
-        (another(1, 0).await, another(2, 3).await, another(3, 3).await, another(4, 3).await, another(5, 3).await);
-    rejected.faults().often(Endpoint::List, 1.0, Fault::Unauthorized);
-    forbidden.settings().roles = Vec::new();
-    let gate = Gate::start(&unlicensed, first(usize::MAX, || {
+    in_both_dialects(|dialect| async move {
+        let place = Place::speaking(dialect);
+        let (good, wrong, rejected, forbidden, unlicensed) =
+            (another(1, 0).await, another(2, 3).await, another(3, 3).await, another(4, 3).await, another(5, 3).await);
+        rejected.faults().often(Endpoint::list(dialect), 1.0, Fault::Unauthorized);
+        forbidden.settings().roles = Vec::new();
+        forbidden.settings().graph.roles = Vec::new();
+        let gate = Gate::start(&unlicensed, first(usize::MAX, || {
         let body = r#"{"error":{"code":"Unauthorized","message":"Unauthorized request - reason of failure: Account mode is inactive"}}"#;
         let head = format!("HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
         Act::Send(head.into_bytes())
     })).await;
-    let tables = [
-        QUICK,
-        &place.tenant("good", &good),
-        &place.tenant_with("wrong", &wrong, "not-the-secret"),
-        &place.tenant("rejected", &rejected),
-        &place.tenant("forbidden", &forbidden),
-        &place.tenant_behind("unlicensed", &unlicensed, &gate.url, unlicensed.url().as_ref()),
-        &place.file_sink("file"),
-    ];
-    place.configure(&tables);
-    let daemon = Daemon::start(&place);
-    wait_for("twenty calls of the good one", || 20 <= good.calls().arrived(Endpoint::List));
-    let status = place.command(&["status"]).out;
-    for words in ["AADSTS7000215", "Incident.Read.All", "licence"] {
-        assert!(status.contains(words), "{words} is not in {status}");
-    }
-    for (name, sandbox) in
-        [("wrong", &wrong), ("rejected", &rejected), ("forbidden", &forbidden), ("unlicensed", &unlicensed)]
-    {
-        let (tokens, lists) = (sandbox.calls().arrived(Endpoint::Token), sandbox.calls().arrived(Endpoint::List));
-        assert!((1..=4).contains(&tokens) && lists <= 4, "{name}: {tokens} token requests, {lists} calls");
-    }
-    assert!(gate.lists() <= 4, "{} calls without a licence", gate.lists());
-    assert_eq!(daemon.stop("TERM"), 0);
+        let tables = [
+            QUICK,
+            &place.tenant("good", &good),
+            &place.tenant_with("wrong", &wrong, "not-the-secret"),
+            &place.tenant("rejected", &rejected),
+            &place.tenant("forbidden", &forbidden),
+            &place.tenant_behind("unlicensed", &unlicensed, &gate.url, unlicensed.url().as_ref()),
+            &place.file_sink("file"),
+        ];
+        place.configure(&tables);
+        let daemon = Daemon::start(&place);
+        wait_for("twenty calls of the good one", || 20 <= good.calls().arrived(Endpoint::list(dialect)));
+        let status = place.command(&["status"]).out;
+        for words in ["AADSTS7000215", "Incident.Read.All", "licence"] {
+            assert!(status.contains(words), "{words} is not in {status}");
+        }
+        for (name, sandbox) in
+            [("wrong", &wrong), ("rejected", &rejected), ("forbidden", &forbidden), ("unlicensed", &unlicensed)]
+        {
+            let (tokens, lists) =
+                (sandbox.calls().arrived(Endpoint::Token), sandbox.calls().arrived(Endpoint::list(dialect)));
+            assert!((1..=4).contains(&tokens) && lists <= 4, "{name}: {tokens} token requests, {lists} calls");
+        }
+        assert!(gate.lists() <= 4, "{} calls without a licence", gate.lists());
+        assert_eq!(daemon.stop("TERM"), 0);
+    });
 }
 
 /// A tenant's name, what its 429 says, and how many seconds after it the next call may come at the earliest.

@@ -6,8 +6,8 @@ use xdrelay::sandbox::server::Sandbox;
 
 use crate::IMPATIENT;
 use crate::gate::{Act, Gate, Trap};
-use crate::harness::{Daemon, Place, another, wait_for};
-use crate::truth::{assert_once, missing};
+use crate::harness::{Daemon, Place, another, in_both_dialects, wait_for};
+use crate::truth::{assert_once, missing, missing_in};
 
 const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
@@ -114,32 +114,34 @@ async fn no_redirect_takes_a_token_or_a_secret_along() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_to_the_next_page_is_never_followed() {
-    let (place, sandbox, traps) = (Place::new(), another(1, 250).await, Traps::new().await);
-    let mut links = traps.targets().into_iter().map(|(_, link)| link).collect::<Vec<_>>().into_iter().cycle();
-    let gate = Gate::start(&sandbox, move |asked| {
-        let link = links.next().expect("they go round");
-        match asked.is_list() {
-            true => Act::Edit(Box::new(move |body| {
-                let link = serde_json::to_string(&link).expect("a text");
-                body.replacen("\"value\":", &format!("\"@odata.nextLink\":{link},\"value\":"), 1)
-            })),
-            false => Act::Pass,
-        }
-    })
-    .await;
-    place.configure(&[
-        IMPATIENT,
-        &place.tenant_behind("contoso", &sandbox, &gate.url, &gate.url),
-        &place.file_sink("file"),
-    ]);
-    let daemon = Daemon::start(&place);
-    wait_for("everything", || missing(&sandbox, "contoso", &place.arrivals("file")).is_empty());
-    wait_for("every link to be seen", || traps.targets().len() + 5 <= gate.lists());
-    assert_eq!(daemon.stop("TERM"), 0);
-    traps.assert_empty();
-    assert!(gate.asked().iter().all(|asked| !asked.target.contains("elsewhere")), "a link was followed");
-    assert_eq!(place.arrivals("file").len(), 250);
-    assert_once(&place.arrivals("file"));
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox, traps) = (Place::speaking(dialect), another(1, 250).await, Traps::new().await);
+        let mut links = traps.targets().into_iter().map(|(_, link)| link).collect::<Vec<_>>().into_iter().cycle();
+        let gate = Gate::start(&sandbox, move |asked| {
+            let link = links.next().expect("they go round");
+            match asked.is_list() {
+                true => Act::Edit(Box::new(move |body| {
+                    let link = serde_json::to_string(&link).expect("a text");
+                    body.replacen("\"value\":", &format!("\"@odata.nextLink\":{link},\"value\":"), 1)
+                })),
+                false => Act::Pass,
+            }
+        })
+        .await;
+        place.configure(&[
+            IMPATIENT,
+            &place.tenant_behind("contoso", &sandbox, &gate.url, &gate.url),
+            &place.file_sink("file"),
+        ]);
+        let daemon = Daemon::start(&place);
+        wait_for("everything", || missing_in(dialect, &sandbox, "contoso", &place.arrivals("file")).is_empty());
+        wait_for("every link to be seen", || traps.targets().len() + 5 <= gate.lists());
+        assert_eq!(daemon.stop("TERM"), 0);
+        traps.assert_empty();
+        assert!(gate.asked().iter().all(|asked| !asked.target.contains("elsewhere")), "a link was followed");
+        assert_eq!(place.arrivals("file").len(), 250);
+        assert_once(&place.arrivals("file"));
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

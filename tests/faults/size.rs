@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::gate::{Act, Gate, page};
-use crate::harness::{Daemon, Place, QUICK, another, wait_for};
-use crate::truth::{assert_once, missing};
+use crate::harness::{Daemon, Place, QUICK, another, in_both_dialects, wait_for};
+use crate::truth::{assert_once, missing, missing_in};
 
 const MIB: usize = 1 << 20;
 /// What a body holds that is far over the limit of 64 MiB.
@@ -74,21 +74,23 @@ async fn three_hundred_megabytes_are_an_error_within_bounded_memory_and_the_rows
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_does_not_fit_is_read_with_fewer_rows() {
-    let (place, sandbox) = (Place::new(), another(1, 0).await);
-    let now = sandbox.now();
-    sandbox.world().create_many(
-        60,
-        60_000,
-        now.earlier(Duration::from_secs(200)),
-        now.earlier(Duration::from_secs(10)),
-    );
-    let poll = QUICK.replace("[poll]\n", "[poll]\nmax_body_size = \"1 MiB\"\nmax_incident_size = \"1 MiB\"\n");
-    place.configure(&[&poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
-    let daemon = Daemon::start(&place);
-    wait_for("everything", || missing(&sandbox, "contoso", &place.arrivals("file")).is_empty());
-    assert!(daemon.log().contains("larger than max_body_size"), "{}", daemon.log());
-    wait_for("a sweep", || place.command(&["status"]).out.contains("last complete sweep"));
-    assert_eq!(daemon.stop("TERM"), 0);
-    assert_once(&place.arrivals("file"));
-    assert_eq!(place.arrivals("file").len(), 60);
+    in_both_dialects(|dialect| async move {
+        let (place, sandbox) = (Place::speaking(dialect), another(1, 0).await);
+        let now = sandbox.now();
+        sandbox.world().create_many(
+            60,
+            60_000,
+            now.earlier(Duration::from_secs(200)),
+            now.earlier(Duration::from_secs(10)),
+        );
+        let poll = QUICK.replace("[poll]\n", "[poll]\nmax_body_size = \"1 MiB\"\nmax_incident_size = \"1 MiB\"\n");
+        place.configure(&[&poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+        let daemon = Daemon::start(&place);
+        wait_for("everything", || missing_in(dialect, &sandbox, "contoso", &place.arrivals("file")).is_empty());
+        assert!(daemon.log().contains("larger than max_body_size"), "{}", daemon.log());
+        wait_for("a sweep", || place.command(&["status"]).out.contains("last complete sweep"));
+        assert_eq!(daemon.stop("TERM"), 0);
+        assert_once(&place.arrivals("file"));
+        assert_eq!(place.arrivals("file").len(), 60);
+    });
 }

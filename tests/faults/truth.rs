@@ -2,24 +2,31 @@
 
 use std::collections::{HashMap, HashSet};
 
+use xdrelay::model::dialect::Dialect;
 use xdrelay::sandbox::server::Sandbox;
 
 use crate::harness::Arrival;
 
-/// The incidents that are there now and of which nothing like them has arrived.
+/// The incidents that are there now and of which nothing like them has arrived, from Defender.
 pub(crate) fn missing(sandbox: &Sandbox, tenant: &str, arrivals: &[Arrival]) -> Vec<String> {
+    missing_in(Dialect::Defender, sandbox, tenant, arrivals)
+}
+
+/// The same in this dialect.
+pub(crate) fn missing_in(dialect: Dialect, sandbox: &Sandbox, tenant: &str, arrivals: &[Arrival]) -> Vec<String> {
     let there: HashSet<_> = of(tenant, arrivals).map(|arrival| arrival.incident.get()).collect();
     let now = sandbox.now();
     let mut world = sandbox.world();
     world.settle(now);
-    let missing = world.rows().by_number().filter(|row| !there.contains(&*row.json));
+    let missing = world.rows().by_number().filter(|row| !there.contains(row.told(dialect, sandbox.tenant_id())));
     missing.map(|row| format!("{} of {}", row.number, row.last_update)).collect()
 }
 
-/// Everything that arrived is what the API had, byte for byte.
+/// Everything that arrived is what the API had, byte for byte, in the dialect in which it arrived.
 pub(crate) fn assert_honest(sandbox: &Sandbox, tenant: &str, arrivals: &[Arrival]) {
     let truth = sandbox.world().truth();
-    let known: HashSet<_> = truth.iter().map(|truth| truth.revision.json.to_string()).collect();
+    let told = |dialect| truth.iter().map(move |truth| truth.revision.told(dialect, sandbox.tenant_id()));
+    let known: HashSet<_> = Dialect::ALL.into_iter().flat_map(told).collect();
     for arrival in of(tenant, arrivals) {
         assert!(known.contains(arrival.incident.get()), "the API never had this: {}", arrival.incident);
     }

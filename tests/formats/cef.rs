@@ -12,7 +12,7 @@ use xdrelay::model::event::Event;
 use crate::{event, golden, has_line_end, read_by, records, wild};
 
 /// A record as the document reads it: the fields of the header, and the extension.
-type Read = (Vec<String>, BTreeMap<String, String>);
+pub(crate) type Read = (Vec<String>, BTreeMap<String, String>);
 
 /// Bytes of a value at most, of those keys that do not have 1023.
 const LENGTHS: [(&str, usize); 12] = [
@@ -42,7 +42,7 @@ fn style() -> Style {
 
 /// Reads a record character by character: a bar ends a field of the header unless it is escaped; in the extension an `=` ends a
 /// key unless it is escaped, and the key begins behind the last space before it.
-fn read(record: &[u8]) -> Result<Read, String> {
+pub(crate) fn read(record: &[u8]) -> Result<Read, String> {
     let line = std::str::from_utf8(record).map_err(|error| error.to_string())?;
     let (mut header, mut field, mut characters) = (Vec::new(), String::new(), line.chars());
     while header.len() < 7 {

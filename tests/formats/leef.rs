@@ -14,7 +14,7 @@ use xdrelay::model::names::TenantName;
 use crate::{INCIDENTS, event, event_of, golden, has_line_end, read_by, records, wild};
 
 /// A record as the document reads it: the fields of the header, and the attributes.
-type Read = (Vec<String>, BTreeMap<String, String>);
+pub(crate) type Read = (Vec<String>, BTreeMap<String, String>);
 
 /// Every key that is ever written.
 const KEYS: &str = "devTime cat sev usrName url incidentId alertId eventId tenant sequence sinkSequence part parts title changes status \
@@ -31,7 +31,7 @@ fn style(delimiter: &str) -> Style {
     Style { leef: Config { delimiter: delimiter.into() }, ..Style::of(Format::Leef) }
 }
 
-fn read(record: &[u8]) -> Result<Read, String> {
+pub(crate) fn read(record: &[u8]) -> Result<Read, String> {
     let line = std::str::from_utf8(record).map_err(|error| error.to_string())?;
     let mut fields: Vec<String> = line.splitn(7, '|').map(str::to_owned).collect();
     let attributes = fields.pop().filter(|_| fields.len() == 6).ok_or("the header ends early")?;

@@ -6,11 +6,13 @@ mod leef;
 #[path = "../receivers/npm.rs"]
 mod npm;
 mod ocsf;
+mod pairs;
 #[path = "../receivers/python.rs"]
 mod python;
 mod read_by;
 mod wild;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
@@ -21,15 +23,19 @@ use xdrelay::model::event::{Change, Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, TenantName};
 use xdrelay::model::timestamp::Timestamp;
 
-/// The incidents in `testdata/incidents/`: both shapes of entities, Graph's dialect, one that was merged, one that is all nulls,
-/// and one that is an attack on whoever reads it.
-pub(crate) const INCIDENTS: [(&str, Kind); 6] = [
+/// The incidents in `testdata/incidents/`: both shapes of entities, one that was merged, one that is all nulls, one that is an attack
+/// on whoever reads it; and each as Graph tells it (`pairs`).
+pub(crate) const INCIDENTS: [(&str, Kind); 10] = [
     ("defender_padded", Kind::Updated),
     ("defender_sparse", Kind::Created),
     ("graph", Kind::Updated),
     ("redirected", Kind::Redirected),
     ("nulls", Kind::Created),
     ("attack", Kind::Reopened),
+    ("graph_sparse", Kind::Created),
+    ("graph_redirected", Kind::Redirected),
+    ("graph_nulls", Kind::Created),
+    ("graph_attack", Kind::Reopened),
 ];
 
 fn testdata() -> PathBuf {
@@ -63,10 +69,10 @@ pub(crate) fn event_of(incident: &str, kind: Kind) -> Event {
         sequence: 4711,
         observed_at: "2026-11-20T09:36:10.1234567Z".parse::<Timestamp>().expect("a time"),
         changes,
-        severity: content.severity().map(str::to_owned),
+        severity: content.severity().map(Cow::into_owned),
         incident_id: IncidentId::new(id),
         last_update,
-        notes: Notes::default(),
+        notes: Notes { compared: kind == Kind::Updated, ..Notes::default() },
         incident: RawValue::from_string(incident.to_owned()).expect("JSON"),
         for_sink: ForSink::default(),
     }

@@ -72,6 +72,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
                 }
                 Some(by) => {
                     event.changes.clear();
+                    event.notes.compared = false;
                     let parts = split(event, by);
                     parts[which.index(parts.len())].clone()
                 }

@@ -233,6 +233,10 @@ fn plain(headers: &HeaderMap, body: &[u8]) -> String {
 impl Inside {
     /// As the documents say: REST API Reference, Input endpoints, `services/collector`.
     fn hear(&mut self, request: &Request) -> Response {
+        // The one endpoint that asks for no token, so that load balancers can use it.
+        if request.path == "/services/collector/health" {
+            return code(200, 17, "HEC is healthy");
+        }
         let authorization = request.headers.get("authorization").map(|value| value.to_str().expect("text"));
         match authorization.and_then(|value| value.strip_prefix("Splunk ")) {
             None => return code(401, 2, "Token is required"),

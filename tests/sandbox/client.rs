@@ -46,7 +46,8 @@ impl Heard {
     pub(crate) fn ids(&self) -> Vec<u64> {
         let json = self.json();
         let rows = json["value"].as_array().unwrap_or_else(|| panic!("no page: {json}"));
-        rows.iter().map(|row| row["incidentId"].as_u64().expect("an id")).collect()
+        let id = |row: &Value| row["incidentId"].as_u64().or_else(|| row["id"].as_str()?.parse().ok());
+        rows.iter().map(|row| id(row).expect("an id")).collect()
     }
 
     /// The message of an error.
@@ -75,6 +76,19 @@ impl Visitor {
     pub(crate) async fn sign_in(&mut self) {
         let answer = self.token(&[]).await;
         self.token = answer.json()["access_token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned();
+    }
+
+    /// Signs in for Graph.
+    pub(crate) async fn sign_in_at_graph(&mut self) {
+        let answer = self.token(&[("scope", "https://graph.microsoft.com/.default")]).await;
+        self.token = answer.json()["access_token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned();
+    }
+
+    /// As [`with`](Self::with), signed in for Graph.
+    pub(crate) async fn at_graph(count: u32, settings: Settings) -> Self {
+        let mut visitor = Self::with(count, settings).await;
+        visitor.sign_in_at_graph().await;
+        visitor
     }
 
     /// Asks for a token with these fields of the form replaced; an empty one is left out.
@@ -107,6 +121,11 @@ impl Visitor {
 
     pub(crate) async fn list(&self, query: &str) -> Heard {
         self.ask(&format!("api/incidents?{query}")).await.expect("an answer")
+    }
+
+    /// What stands behind the path of Graph's list.
+    pub(crate) async fn graph(&self, rest: &str) -> Heard {
+        self.ask(&format!("v1.0/security/incidents{rest}")).await.expect("an answer")
     }
 
     /// So many seconds after the first incident.

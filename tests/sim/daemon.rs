@@ -7,6 +7,7 @@ use crate::core::quota::Quota;
 use crate::dice::Dice;
 use crate::ledger::{Batch, Ledger};
 use crate::mistakes::Planted;
+use crate::model::dialect::Dialect;
 use crate::model::moment::Moment;
 use crate::model::page::Query;
 use crate::plan::{LIMITS, Plan, SECOND};
@@ -87,7 +88,14 @@ pub enum Delivering {
 
 impl Daemon {
     /// A process that goes on from what is durable.
-    pub fn start(plan: &Plan, ledger: &Ledger, sinks: &mut [Sink], at: u64, off: i64, planted: Planted) -> Self {
+    pub fn start(
+        plan: &Plan,
+        dialect: Dialect,
+        ledger: &Ledger,
+        sinks: &mut [Sink],
+        (at, off): (u64, i64),
+        planted: Planted,
+    ) -> Self {
         let now = moment(at, off);
         let quota = match ledger.quota {
             Some(state) if planted != Planted::QuotaInMemory => Quota::resumed(LIMITS, state, now),
@@ -96,7 +104,7 @@ impl Daemon {
         };
         let deliveries = (0..sinks.len()).map(|sink| Delivery::start(ledger, sinks, sink, at, plan.seed)).collect();
         Self {
-            poller: Poller::new(plan.settings.clone(), ledger.known(), plan.seed ^ at, now),
+            poller: Poller::new(plan.settings(dialect), ledger.known(), plan.seed ^ at, now),
             quota,
             off,
             since: at,

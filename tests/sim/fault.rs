@@ -135,7 +135,21 @@ faults! {
     SinkDown = "sink down",
     /// A stream breaks, and what was on its way is lost.
     StreamReset = "stream reset",
+    /// After a restart the other API is asked.
+    Switch = "switch of the API",
+    /// A page that holds a certain incident fails where its alerts are asked for with it.
+    PoisonWithin = "poison with its alerts",
+    /// The alerts of a certain incident cannot be read by a call of their own either.
+    AlertsFail = "alerts that cannot be read",
+    /// An answer lacks rows and says so.
+    Lacking = "206",
+    /// What one provider has is missing for up to an hour, and answers say so.
+    ProviderAway = "a provider that is away",
 }
+
+/// What only Graph does, and what there is only where it is asked.
+pub const OF_GRAPH: &[Fault] =
+    &[Fault::Switch, Fault::PoisonWithin, Fault::AlertsFail, Fault::Lacking, Fault::ProviderAway];
 
 /// A set of kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -12,7 +12,7 @@ use crate::plan::SECOND;
 use crate::simulation::Simulation;
 use crate::sink::Complaint;
 use crate::trace::Shown;
-use crate::world::{NEVER, World};
+use crate::world::{Incident, NEVER, Revision, World};
 
 /// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,16 +92,21 @@ impl Simulation {
         Err(Violation { invariant, what })
     }
 
-    /// Rows that were taken for new: I9.
+    /// Rows that were taken for new: I9, and that no revision is recorded twice, whichever API told of it (I4).
     pub(crate) fn takes(&mut self, rows: &[Row]) -> Checked {
         for row in rows {
             let id = crate::core::seen::id_of(row);
             let incident = World::number_of(&id).and_then(|number| self.world.incidents.get(number));
-            let is_known = |incident: &crate::world::Incident| {
-                incident.revisions.iter().any(|revision| revision.row.raw.get() == row.raw.get())
-            };
-            if !incident.is_some_and(is_known) {
+            let says = |revision: &&Revision| revision.rows().any(|other| other.raw.get() == row.raw.get());
+            let Some((incident, revision)) =
+                incident.and_then(|incident| Some((incident, incident.revisions.iter().find(says)?)))
+            else {
                 return self.broken(Invariant::I9, format!("the source never said {}", row.raw.get()));
+            };
+            // Contents that share a time cannot be told from each other's translations.
+            let is_excused = self.has(Fault::Switch) && shares_its_time(incident, revision);
+            if revision.is_remembered && !is_excused {
+                return self.broken(Invariant::I4, format!("a revision is recorded twice: {}", row.raw.get()));
             }
         }
         Ok(())
@@ -146,7 +151,8 @@ impl Simulation {
             if is_forgotten && (revision.odd || self.is_everywhere(incident, revision)) {
                 continue;
             }
-            if !self.ledger.knows(&incident.id, revision.time, &revision.row, self.is_exact(incident)) {
+            let is_exact = self.is_exact(incident);
+            if !revision.rows().any(|row| self.ledger.knows(&incident.id, revision.time, row, is_exact)) {
                 let what = format!(
                     "the cursor {} passed incident {} of {}, visible at {}",
                     Shown(position.cursor),
@@ -160,16 +166,26 @@ impl Simulation {
         Ok(())
     }
 
-    fn is_everywhere(&self, incident: &crate::world::Incident, revision: &crate::world::Revision) -> bool {
-        let key = self.ledger.key_of(&incident.id, &revision.row);
-        let has = |sink: usize| key.is_some_and(|key| self.sinks[sink].has(key) || self.may_refuse(sink, key));
-        (0..self.sinks.len()).all(has)
+    fn is_everywhere(&self, incident: &Incident, revision: &Revision) -> bool {
+        (0..self.sinks.len()).all(|sink| self.has_it(sink, incident, revision))
+    }
+
+    /// Whether a sink has a revision, in the words of either API, or refuses it.
+    fn has_it(&self, sink: usize, incident: &Incident, revision: &Revision) -> bool {
+        let keys = revision.rows().filter_map(|row| self.ledger.key_of(&incident.id, row));
+        keys.into_iter().any(|key| self.sinks[sink].has(key) || self.may_refuse(sink, key))
     }
 
     /// Whether the very content has to be known: a third one at one time may be kept waiting.
-    fn is_exact(&self, incident: &crate::world::Incident) -> bool {
+    fn is_exact(&self, incident: &Incident) -> bool {
         let time = incident.newest().time;
-        incident.revisions.iter().filter(|revision| revision.time == time).count() <= 2
+        let contents = incident.revisions.iter().filter(|revision| revision.time == time).count();
+        contents <= 2 && !self.is_blurred(incident)
+    }
+
+    /// Contents that share a time cannot be told from each other's translations.
+    fn is_blurred(&self, incident: &Incident) -> bool {
+        self.has(Fault::Switch) && shares_its_time(incident, incident.newest())
     }
 
     /// What cannot be read is small, and only what cannot be read.
@@ -198,8 +214,12 @@ impl Simulation {
             let Some(entry) = self.ledger.entry(seq) else { continue };
             let Some(number) = entry.incident else { continue };
             let revisions = self.world.incidents[number].revisions.iter_mut();
-            let same = revisions.filter(|revision| revision.row.hash == entry.hash);
-            same.for_each(|revision| revision.recorded = true);
+            let same = revisions.filter(|revision| revision.rows().any(|row| row.hash == entry.hash));
+            // Of what has no usable time, or one ahead of a clock that lied, the words alone are remembered.
+            same.for_each(|revision| {
+                revision.recorded = true;
+                revision.is_remembered |= entry.is_ordered;
+            });
         }
         self.memory.recorded = newest;
         for delivery in self.daemon.iter_mut().flat_map(|daemon| &mut daemon.deliveries) {
@@ -303,11 +323,9 @@ impl Simulation {
                 return Some(format!("incident {} is not visible yet", incident.id));
             }
             let is_exact = self.plan.audits || (self.is_exact(incident) && !revision.beyond);
-            for (sink, far_side) in self.sinks.iter().enumerate() {
-                let has = |revision: &crate::world::Revision| {
-                    let key = self.ledger.key_of(&incident.id, &revision.row);
-                    key.is_some_and(|key| far_side.has(key) || self.may_refuse(sink, key))
-                };
+            let is_exact = is_exact && !self.is_blurred(incident);
+            for sink in 0..self.sinks.len() {
+                let has = |revision: &Revision| self.has_it(sink, incident, revision);
                 let same_time = incident.revisions.iter().filter(|other| other.time == revision.time);
                 if !(has(revision) || (!is_exact && same_time.into_iter().any(has))) {
                     return Some(format!(
@@ -327,11 +345,12 @@ impl Simulation {
             return Some(format!("the cursor is at {} still, it should pass {}", Shown(position.cursor), Shown(goal)));
         }
         let healed = self.ledger.quarantine.windows().iter().find(|window| {
-            let inside = |incident: &&crate::world::Incident| {
+            let inside = |incident: &&Incident| {
                 let revisions = &incident.revisions;
                 revisions.iter().any(|revision| window.from <= revision.time && revision.time < window.to)
             };
-            self.world.incidents.iter().filter(inside).all(|incident| incident.poisoned_until == 0)
+            let is_unreadable = |incident: &Incident| incident.is_unreadable(self.server.dialect, self.now);
+            !self.world.incidents.iter().filter(inside).any(is_unreadable)
         });
         healed.map(|window| format!("[{}, {}) is in quarantine still", Shown(window.from), Shown(window.to)))
     }
@@ -343,10 +362,11 @@ impl Simulation {
     }
 
     /// It cannot be read now, or shares its second with one that cannot.
-    fn is_unreadable(&self, incident: &crate::world::Incident) -> bool {
-        self.now < incident.poisoned_until || {
+    fn is_unreadable(&self, incident: &Incident) -> bool {
+        let is_unreadable = |other: &Incident| other.is_unreadable(self.server.dialect, self.now);
+        is_unreadable(incident) || {
             let second = incident.newest().time.floor_to_second();
-            let poisoned = self.world.incidents.iter().filter(|other| self.now < other.poisoned_until);
+            let poisoned = self.world.incidents.iter().filter(|other| is_unreadable(other));
             poisoned.into_iter().any(|other| other.newest().time.floor_to_second() == second)
         }
     }
@@ -360,7 +380,7 @@ impl Simulation {
                 if revision.recorded || revision.beyond || revision.time < floor || incident.was_poisoned {
                     continue;
                 }
-                let hidden_by = |later: &crate::world::Revision| if later.gap { later.born } else { later.visible_at };
+                let hidden_by = |later: &Revision| if later.gap { later.born } else { later.visible_at };
                 let until = incident.revisions[n + 1..].iter().map(hidden_by).min().unwrap_or(NEVER);
                 let until = until.min(incident.gone_at);
                 let first = sweeps.partition_point(|&(began, _)| began < revision.visible_at + lag);
@@ -381,4 +401,9 @@ impl Simulation {
         }
         Ok(())
     }
+}
+
+/// Whether another revision of the incident has the same time.
+fn shares_its_time(incident: &Incident, revision: &Revision) -> bool {
+    1 < incident.revisions.iter().filter(|other| other.time == revision.time).count()
 }

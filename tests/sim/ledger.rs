@@ -196,7 +196,17 @@ impl Ledger {
         for row in rows {
             let id = seen::id_of(&row);
             let mark = self.marks.get(&id);
-            let Verdict::New(news) = seen::judge(mark.map(|(mark, _)| mark), &row, page.date, at.1) else { continue };
+            let news = match seen::judge(mark.map(|(mark, _)| mark), &row, page.date, at.1) {
+                Verdict::New(news) => news,
+                Verdict::Translated(next) => {
+                    // Its event stays the one that was written with it.
+                    let seq = mark.map(|(_, seq)| *seq).unwrap_or_default();
+                    let before = self.marks.insert(id.clone(), (*next, seq));
+                    undo.push(Undo::Mark(id, before.map(Box::new)));
+                    continue;
+                }
+                Verdict::Known | Verdict::Stale | Verdict::TooSoon => continue,
+            };
             outcome.unseen_rows += 1;
             outcome.oldest_unseen = outcome.oldest_unseen.into_iter().chain(news.unseen_time).min();
             let last_update = row.last_update();

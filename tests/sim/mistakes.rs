@@ -15,6 +15,7 @@ pub enum Planted {
     ResumeAtStoredSkip,
     ErrorIsEmptyPage,
     CutBodyIsPage,
+    ApartWithoutAlerts,
     OneAcknowledgement,
     AcknowledgeBeforeSend,
     AcknowledgeOnWrite,
@@ -132,6 +133,18 @@ pub const ALL: &[Mistake] = &[
     model("an error page counts as empty", Planted::ErrorIsEmptyPage, "a failed call is an empty page"),
     masked(model("a cut body counts as a page", Planted::CutBodyIsPage, "the rows before the cut are the page")),
     core("poison row dropped silently", InCore::PoisonIsDropped, "what cannot be read is left out and forgotten"),
+    core(
+        "an incomplete page counts as whole",
+        InCore::IncompleteIsWhole,
+        "rows that an answer says are missing are not there",
+    ),
+    core("what fails with its alerts is given up", InCore::ApartIsNeverAsked, "nobody asks for it without them"),
+    model(
+        "rows without their alerts count",
+        Planted::ApartWithoutAlerts,
+        "a page that was asked for without them is taken as it is",
+    ),
+    core("a mark of the other API is none", InCore::OtherDialectIsNew, "what the other API tells of is new"),
     model("one acknowledgement for all sinks", Planted::OneAcknowledgement, "what one sink has counts for all"),
     model("acknowledge before send", Planted::AcknowledgeBeforeSend, "progress is durable before the events leave"),
     model(

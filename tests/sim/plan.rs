@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::core::poller::{Audit, Settings, Start};
 use crate::core::quota::Limits;
 use crate::dice::Dice;
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, OF_GRAPH};
+use crate::model::dialect::Dialect;
 
 /// A second in nanoseconds, the unit of simulated time.
 pub const SECOND: u64 = 1_000_000_000;
@@ -20,6 +21,8 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub struct Plan {
     /// Where all chance comes from.
     pub seed: u64,
+    /// The API that is asked first.
+    pub dialect: Dialect,
     /// What happens in it.
     pub faults: Faults,
     /// What it is about.
@@ -108,6 +111,8 @@ pub struct Source {
     pub net: u64,
     /// Whether a page with a poisoned incident fails as a 5xx; else it cannot be understood.
     pub poison_is_5xx: bool,
+    /// While a provider is away every answer says so; else those that would hold what it has.
+    pub all_lack: bool,
 }
 
 /// The order of a list.
@@ -153,7 +158,7 @@ impl Plan {
         ]);
         let often = dice.pick(&[100, 250, 450]);
         let mut faults = Faults::default();
-        for &fault in Fault::ALL {
+        for &fault in Fault::ALL.iter().filter(|fault| !OF_GRAPH.contains(fault)) {
             if dice.permille(often) {
                 faults = faults.with(fault);
             }
@@ -161,6 +166,7 @@ impl Plan {
         let audits = matches!(focus, Focus::Audit) || dice.permille(500);
         let mut plan = Self {
             seed,
+            dialect: Dialect::default(),
             faults,
             focus,
             faulty: dice.pick(&[1200, 2400, 5000]) * SECOND,
@@ -173,8 +179,41 @@ impl Plan {
             neighbours: dice.pick(&[0, 5, 20]),
         };
         plan.focus_on(&mut dice);
+        plan.choose_api(often);
         plan.derive();
         plan
+    }
+
+    /// Whether Graph is ever asked.
+    pub fn asks_graph(&self) -> bool {
+        self.dialect == Dialect::Graph || self.faults.has(Fault::Switch)
+    }
+
+    /// How the program is set while this API is asked.
+    pub fn settings(&self, dialect: Dialect) -> Settings {
+        Settings {
+            page_size: self.settings.page_size.min(dialect.page_size_max()),
+            lists_alerts_apart: dialect.lists_alerts_apart(),
+            ..self.settings.clone()
+        }
+    }
+
+    /// Which API is asked, and what it does that the other does not.
+    fn choose_api(&mut self, often: u64) {
+        let mut dice = Dice::new(self.seed, 5);
+        self.dialect = dice.pick(&Dialect::ALL);
+        for &fault in OF_GRAPH {
+            if dice.permille(often) {
+                self.faults = self.faults.with(fault);
+            }
+        }
+        if self.dialect == Dialect::Graph && dice.permille(300) {
+            self.faults = self.faults.with(Fault::SkipCap);
+        }
+        if self.focus == Focus::Poison {
+            self.faults = self.faults.with(Fault::PoisonWithin);
+        }
+        self.source.all_lack = dice.permille(500);
     }
 
     /// The same without audits: what they would make good must not be needed.
@@ -293,6 +332,13 @@ impl Plan {
             self.settings.deep_audit.every = NEVER;
             self.faults = self.faults.without(Fault::QuietEdit).without(Fault::TooLateRow);
         }
+        if !self.asks_graph() {
+            self.faults = OF_GRAPH.iter().fold(self.faults, |faults, &fault| faults.without(fault));
+        }
+        if self.faults.has(Fault::Switch) {
+            self.faults = self.faults.with(Fault::Kill);
+            self.kills = self.kills.max(8);
+        }
         if self.faults.has(Fault::LtRefused) {
             // What lies behind the last row that may be skipped can be asked for in no way at all.
             self.faults = self.faults.without(Fault::SkipCap);
@@ -308,6 +354,7 @@ impl Plan {
         if self.faults.has(Fault::TopIgnored) {
             // A second that is too large, or holds what cannot be read, cannot be asked for in parts.
             self.faults = self.faults.without(Fault::TooLarge).without(Fault::Poison).without(Fault::PoisonForever);
+            self.faults = self.faults.without(Fault::PoisonWithin).without(Fault::AlertsFail);
         }
         if self.faults.has(Fault::PageCap) {
             self.settings.page_size = self.settings.page_size.max(25);
@@ -358,6 +405,7 @@ fn settings(dice: &mut Dice) -> Settings {
         overlap: Duration::from_secs(overlap),
         sweep_every: Duration::from_secs(dice.pick(&[10, 20, 60])),
         page_size: dice.pick(&[6, 10, 25, 100]),
+        lists_alerts_apart: false,
         list: LIMITS,
         audit: Audit { every: Duration::from_secs(dice.pick(&[600, 1200])), window: Duration::from_secs(5 * 3600) },
         deep_audit: Audit { every: Duration::from_secs(2 * 3600), window: Duration::from_secs(30 * 86_400) },
@@ -390,6 +438,7 @@ fn source(dice: &mut Dice) -> Source {
         weight_max: dice.pick(&[12, 30]) as u32,
         net: 0,
         poison_is_5xx: dice.permille(500),
+        all_lack: false,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::invariant::{Checked, Invariant};
 use crate::ledger::Full;
 use crate::mistakes::Planted;
-use crate::model::page::{FetchError, Page, Query};
+use crate::model::page::{Alerts, FetchError, Page, Query};
 use crate::plan::SECOND;
 use crate::server::Answer;
 use crate::simulation::Simulation;
@@ -41,7 +41,7 @@ impl Simulation {
                 if let Err(what) = self.server.arrives(now) {
                     return self.broken(Invariant::I6, what);
                 }
-                let answer = self.server.list(&mut self.world, &query, now, &self.plan, &mut self.counts);
+                let answer = self.answered(&query);
                 let back = now + answer.takes + 1 + self.dice.below(self.plan.source.net);
                 self.daemon().readers[place] = (Reading::Hearing(query, Box::new(answer)), back);
             }
@@ -61,11 +61,25 @@ impl Simulation {
             Reading::StartingOver if self.ledger.is_full => self.starts_over(place),
             Reading::StartingOver => {
                 let (known, seed) = (self.ledger.known(), self.plan.seed ^ now);
-                let (settings, moment) = (self.plan.settings.clone(), self.daemon().moment(now));
+                let (settings, moment) = (self.plan.settings(self.server.dialect), self.daemon().moment(now));
                 self.daemon().poller = Poller::new(settings, known, seed, moment);
             }
         }
         Ok(())
+    }
+
+    /// The answer to a call, its rows completed where they came without their alerts.
+    fn answered(&mut self, query: &Query) -> Answer {
+        let Self { server, world, plan, counts, now, .. } = self;
+        let answer = server.list(world, query, *now, plan, counts);
+        match (query.alerts, answer.result) {
+            (Alerts::Apart, Ok(page)) if self.planted != Planted::ApartWithoutAlerts => {
+                server.complete(world, page, *now, plan, counts)
+            }
+            // What a careless client takes of a cut body has no alerts to go with it.
+            (Alerts::Apart, result) => Answer { result, cut: None, ..answer },
+            (Alerts::Within, result) => Answer { result, ..answer },
+        }
     }
 
     fn decide(&mut self, place: usize) -> Checked {
@@ -130,7 +144,8 @@ impl Simulation {
         let Answer { mut result, cut, .. } = answer;
         match (self.planted, &result) {
             (Planted::ErrorIsEmptyPage, Err(FetchError::Unavailable { .. } | FetchError::Garbled { .. })) => {
-                result = Ok(Page { rows: Vec::new(), date: Some(World::time(now).floor_to_second()) });
+                result =
+                    Ok(Page { rows: Vec::new(), date: Some(World::time(now).floor_to_second()), ..Page::default() });
             }
             (Planted::CutBodyIsPage, Err(_)) => result = cut.map_or(result, Ok),
             (Planted::RetriesOutsideQuota, Err(_)) if self.daemon().retries < RETRIES => {
@@ -144,7 +159,7 @@ impl Simulation {
         self.trace.note(
             now,
             match &result {
-                Ok(page) => What::Answers(reader, page.rows.len()),
+                Ok(page) => What::Answers(reader, page.rows.len(), page.incomplete.is_some()),
                 Err(error) => What::fails(reader, error),
             },
         );

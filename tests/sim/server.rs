@@ -3,13 +3,18 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use crate::core::quota::Limits;
+use crate::core::seen;
 use crate::dice::Dice;
 use crate::fault::{Counts, Fault};
-use crate::model::page::{FetchError, Page, Query};
+use crate::model::dialect::Dialect;
+use crate::model::incident::Row;
+use crate::model::page::{Alerts, FetchError, Page, Query};
 use crate::model::timestamp::Timestamp;
 use crate::plan::{LIMITS, Order, Plan, SECOND};
-use crate::world::World;
+use crate::world::{Poison, World, without_alerts};
 
 /// The source.
 #[derive(Debug)]
@@ -19,8 +24,12 @@ pub struct Server {
     arrivals: Vec<u64>,
     minute: usize,
     hour: usize,
+    /// The API that is asked.
+    pub dialect: Dialect,
     /// All calls fail until then.
     pub away_until: u64,
+    /// What this provider (of three) has is missing until then.
+    pub lacks: (u64, usize),
     /// The answer before was dated wrong: two in a row would agree, and that is excluded.
     lied_of_time: bool,
     /// No faults any more.
@@ -40,9 +49,18 @@ pub struct Answer {
 
 impl Server {
     /// A source that was never asked.
-    pub const fn new(seed: u64) -> Self {
-        let dice = Dice::new(seed, 3);
-        Self { dice, arrivals: Vec::new(), minute: 0, hour: 0, away_until: 0, lied_of_time: false, is_calm: false }
+    pub const fn new(seed: u64, dialect: Dialect) -> Self {
+        Self {
+            dice: Dice::new(seed, 3),
+            arrivals: Vec::new(),
+            minute: 0,
+            hour: 0,
+            dialect,
+            away_until: 0,
+            lacks: (0, 0),
+            lied_of_time: false,
+            is_calm: false,
+        }
     }
 
     /// Calls so far.
@@ -69,7 +87,7 @@ impl Server {
     /// The answer to a call that has arrived.
     pub fn list(&mut self, world: &mut World, query: &Query, at: u64, plan: &Plan, counts: &mut Counts) -> Answer {
         let fail = |result: FetchError| Answer { result: Err(result), cut: None, takes: 0 };
-        if let Some(refusal) = refusal(query, plan, counts) {
+        if let Some(refusal) = refusal(query, self.dialect, plan, counts) {
             return fail(refusal);
         }
         if let Some(failure) = self.failure(at, plan, counts) {
@@ -78,30 +96,63 @@ impl Server {
         }
         let mut slice = self.slice(world, query, at, plan, counts);
         let date = self.date(at, plan, counts);
-        let poisoned = |number: &usize| at < world.incidents[*number].poisoned_until;
-        if slice.page().iter().any(|(number, _)| poisoned(number)) {
-            let (fault, why) = (Fault::Poison, "simulated: a page that cannot be read".to_owned());
-            counts.add(if plan.faults.has(Fault::PoisonForever) { Fault::PoisonForever } else { fault });
+        let dialect = self.dialect;
+        let poisoned = |(number, _): &&(usize, usize)| world.incidents[*number].fails_a_page(dialect, query.alerts, at);
+        if let Some(&(number, _)) = slice.page().iter().find(poisoned) {
+            let why = "simulated: a page that cannot be read".to_owned();
+            counts.add(match world.incidents[number].poison {
+                Poison::Page if plan.faults.has(Fault::PoisonForever) => Fault::PoisonForever,
+                Poison::Page => Fault::Poison,
+                Poison::Within | Poison::Alerts => Fault::PoisonWithin,
+            });
             return fail(match plan.source.poison_is_5xx {
                 true => FetchError::Unavailable { after: None, why },
                 false => FetchError::Garbled { why },
             });
         }
-        let weight: u32 = slice.page().iter().map(|(number, _)| world.incidents[*number].weight).sum();
+        let weight = |number: usize| if query.alerts == Alerts::Apart { 1 } else { world.incidents[number].weight };
+        let weight: u32 = slice.page().iter().map(|(number, _)| weight(*number)).sum();
         if plan.source.weight_max < weight && plan.faults.has(Fault::TooLarge) {
             counts.add(Fault::TooLarge);
             return fail(FetchError::TooLarge { limit: 1 });
         }
         self.lie(world, &mut slice, plan, counts);
-        let rows: Vec<_> =
-            slice.page().iter().map(|&(number, n)| world.incidents[number].revisions[n].row.clone()).collect();
+        let row = |&(number, n): &(usize, usize)| match query.alerts {
+            Alerts::Within => world.incidents[number].revisions[n].row_in(dialect).clone(),
+            Alerts::Apart => bare(world.incidents[number].revisions[n].row_in(dialect)),
+        };
+        let mut rows: Vec<_> = slice.page().iter().map(row).collect();
+        let mut lacks = slice.lacks;
+        if dialect == Dialect::Graph && plan.faults.has(Fault::Lacking) && self.happens(Fault::Lacking, plan, counts) {
+            rows.retain(|_| self.dice.permille(500));
+            lacks = true;
+        }
+        let incomplete = lacks.then(|| "simulated: 206".to_owned());
         if self.happens(Fault::CutBody, plan, counts) {
             let kept = if self.dice.permille(500) { 0 } else { self.dice.place(rows.len() + 1) };
-            let cut = Page { rows: rows.into_iter().take(kept).collect(), date };
+            let cut = Page { rows: rows.into_iter().take(kept).collect(), date, ..Page::default() };
             let why = "simulated: the body ends early".to_owned();
             return Answer { cut: Some(cut), ..fail(FetchError::Garbled { why }) };
         }
-        Answer { result: Ok(Page { rows, date }), cut: None, takes: 0 }
+        Answer { result: Ok(Page { rows, date, incomplete }), cut: None, takes: 0 }
+    }
+
+    /// The rows of a page that came without their alerts, each completed by a call of its own.
+    pub fn complete(&mut self, world: &World, page: Page, at: u64, plan: &Plan, counts: &mut Counts) -> Answer {
+        let mut rows = Vec::new();
+        for row in &page.rows {
+            let number = World::number_of(&seen::id_of(row)).expect("it was listed a moment ago");
+            let fails = plan.faults.has(Fault::AlertsFail)
+                && (world.incidents[number].fails_its_alerts(at) || self.happens(Fault::AlertsFail, plan, counts));
+            if fails {
+                counts.add(Fault::AlertsFail);
+                let why = "simulated: alerts that cannot be read".to_owned();
+                return Answer { result: Err(FetchError::Unavailable { after: None, why }), cut: None, takes: 0 };
+            }
+            rows.push(world.with_alerts(row).expect("it was listed a moment ago").clone());
+        }
+        let takes = rows.len() as u64 * SECOND / 10;
+        Answer { result: Ok(Page { rows, ..page }), cut: None, takes }
     }
 
     fn happens(&mut self, fault: Fault, plan: &Plan, counts: &mut Counts) -> bool {
@@ -146,12 +197,18 @@ impl Server {
         }
         let within = |from: Timestamp, to: Option<Timestamp>, time| from <= time && to.is_none_or(|to| time < to);
         let salt = if plan.faults.has(Fault::ShuffledTies) { self.dice.number() | 1 } else { 0 };
-        let mut rows = Vec::new();
+        let (mut rows, mut lacks) = (Vec::new(), false);
+        let (away_until, provider) = self.lacks;
+        let is_away = at < away_until && self.dialect == Dialect::Graph && !self.is_calm;
         for (number, incident) in world.incidents.iter().enumerate() {
             let Some(n) = incident.shown(at - lag) else { continue };
             let time = incident.revisions[n].time;
             let created = query.created.is_none_or(|window| within(window.from, window.to, incident.created));
             if created && within(query.window.from, query.window.to, time) {
+                if is_away && number % 3 == provider {
+                    lacks = true;
+                    continue;
+                }
                 let tie = if salt == 0 { number as u64 } else { (number as u64 + 1).wrapping_mul(salt) };
                 let first = match plan.source.order {
                     Order::LastUpdate => time.ticks(),
@@ -177,7 +234,7 @@ impl Server {
         has(Fault::TopIgnored, plan.source.top.is_some() && (query.top as usize) < rest, counts);
         has(Fault::PageCap, plan.source.page_cap.is_some() && top < rest.min(query.top as usize), counts);
         let rows: Vec<_> = rows.into_iter().skip(query.skip as usize).map(|(_, row)| row).collect();
-        Slice { end: top.min(rows.len()), rows }
+        Slice { end: top.min(rows.len()), rows, lacks: lacks || (is_away && plan.source.all_lack) }
     }
 
     /// Ends a page before its time, where nobody was lied to about any of the rest too often.
@@ -222,12 +279,19 @@ impl Server {
 struct Slice {
     rows: Vec<(usize, usize)>,
     end: usize,
+    /// Rows are missing, and the answer says so.
+    lacks: bool,
 }
 
 impl Slice {
     fn page(&self) -> &[(usize, usize)] {
         &self.rows[..self.end]
     }
+}
+
+/// A row of Graph as it comes without its alerts.
+fn bare(row: &Row) -> Row {
+    Row::new(RawValue::from_string(without_alerts(row.raw.get())).expect("our own text is JSON"))
 }
 
 /// How a call fails.
@@ -261,7 +325,7 @@ impl Failure {
 }
 
 /// What this source does not take.
-fn refusal(query: &Query, plan: &Plan, counts: &mut Counts) -> Option<FetchError> {
+fn refusal(query: &Query, dialect: Dialect, plan: &Plan, counts: &mut Counts) -> Option<FetchError> {
     let bounded = query.window.to.is_some() || query.created.is_some_and(|window| window.to.is_some());
     let why = if bounded && plan.faults.has(Fault::LtRefused) {
         counts.add(Fault::LtRefused);
@@ -269,6 +333,8 @@ fn refusal(query: &Query, plan: &Plan, counts: &mut Counts) -> Option<FetchError
     } else if plan.source.skip_max.is_some_and(|most| most < query.skip) {
         counts.add(Fault::SkipCap);
         "simulated: the limit for $skip has been exceeded"
+    } else if dialect.page_size_max() < query.top {
+        "simulated: the limit for $top has been exceeded"
     } else {
         return None;
     };

@@ -112,7 +112,7 @@ impl Simulation {
             planted,
             now: BEGIN,
             world: World::new(&plan),
-            server: Server::new(seed),
+            server: Server::new(seed, plan.dialect),
             ledger: Ledger::new(sinks),
             sinks: plan.sinks.iter().enumerate().map(|(n, sink)| Sink::new(sink, n, seed)).collect(),
             daemon: None,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::core::poller::{PassKind, Position, Reader};
-use crate::model::page::{FetchError, Query};
+use crate::model::page::{Alerts, FetchError, Query};
 use crate::model::timestamp::Timestamp;
 use crate::plan::SECOND;
 use crate::world::{BEGIN, World};
@@ -20,10 +20,10 @@ pub enum What {
     Dies(usize),
     /// The database is lost; the cursor of the checkpoint.
     Loses(Option<Timestamp>),
-    /// A call leaves: reader, bounds, created bounds, `$skip`, `$top`.
-    Asks(Reader, [Option<Timestamp>; 4], u32, u32),
-    /// A call is answered with so many rows.
-    Answers(Reader, usize),
+    /// A call leaves: reader, bounds, created bounds, `$skip`, `$top`, whether without alerts.
+    Asks(Reader, [Option<Timestamp>; 4], u32, u32, bool),
+    /// A call is answered with so many rows; whether it says that some are missing.
+    Answers(Reader, usize, bool),
     /// A call fails.
     Fails(Reader, &'static str),
     /// Rows are durable: read for what, rows, new events.
@@ -87,7 +87,7 @@ impl What {
             created.map(|window| window.from),
             created.and_then(|window| window.to),
         ];
-        Self::Asks(reader, bounds, query.skip, query.top)
+        Self::Asks(reader, bounds, query.skip, query.top, query.alerts == Alerts::Apart)
     }
 
     /// A call fails.
@@ -145,14 +145,15 @@ impl fmt::Display for What {
             }
             Self::Dies(lost) => write!(f, "KILLED  {lost} batches were not synced and are gone"),
             Self::Loses(cursor) => write!(f, "LOST    the database; checkpoint at {}", shown(cursor)),
-            Self::Asks(reader, [from, to, created_from, created_to], skip, top) => {
+            Self::Asks(reader, [from, to, created_from, created_to], skip, top, is_apart) => {
                 write!(f, "{reader:?} asks [{}, {}) skip {skip} top {top}", shown(from), shown(to))?;
                 if created_from.is_some() {
                     write!(f, " created [{}, {})", shown(created_from), shown(created_to))?;
                 }
-                Ok(())
+                f.write_str(if is_apart { " without alerts" } else { "" })
             }
-            Self::Answers(reader, rows) => write!(f, "{reader:?} gets {rows} rows"),
+            Self::Answers(reader, rows, false) => write!(f, "{reader:?} gets {rows} rows"),
+            Self::Answers(reader, rows, true) => write!(f, "{reader:?} gets {rows} rows, others are missing"),
             Self::Fails(reader, why) => write!(f, "{reader:?} fails: {why}"),
             Self::Commits(kind, rows, events) => write!(f, "{kind:?} page durable: {rows} rows, {events} events"),
             Self::Moves(cursor, swept) => write!(f, "POSITION cursor {} swept {}", Shown(cursor), shown(swept)),

@@ -5,10 +5,11 @@ use crate::daemon::Daemon;
 use crate::fault::Fault;
 use crate::invariant::Checked;
 use crate::mistakes::Planted;
+use crate::model::dialect::Dialect;
 use crate::plan::{Focus, SECOND};
 use crate::simulation::Simulation;
 use crate::trace::What;
-use crate::world::{NEVER, World};
+use crate::world::{NEVER, Poison, World};
 
 /// Incidents that cannot be read at a time, at most.
 const POISONED_MAX: usize = 2;
@@ -77,18 +78,50 @@ impl Simulation {
             self.heal_at += span;
             self.trace.note(now, What::Weather("the source fails for seconds", span / SECOND));
         }
-        let (poison, for_ever) = (self.plan.faults.has(Fault::Poison), self.plan.faults.has(Fault::PoisonForever));
-        if !poison && !for_ever {
+        self.weather_of_providers();
+        self.weather_of_incidents();
+    }
+
+    /// What one of three providers has goes missing for a while.
+    fn weather_of_providers(&mut self) {
+        let now = self.now;
+        if !self.has(Fault::ProviderAway) || now < self.server.lacks.0 || self.server.dialect != Dialect::Graph {
+            return;
+        }
+        if self.weather_dice.permille(60) && self.counts.of(Fault::ProviderAway) < DISASTERS_MAX {
+            self.counts.add(Fault::ProviderAway);
+            let span = self.weather_dice.pick(&[60, 600, 4000]) * SECOND;
+            self.server.lacks = (now + span, self.weather_dice.place(3));
+            self.heal_at += span;
+            self.trace.note(now, What::Weather("a provider is away for seconds", span / SECOND));
+        }
+    }
+
+    fn weather_of_incidents(&mut self) {
+        let (now, has) = (self.now, |fault| self.plan.faults.has(fault));
+        let (poison, for_ever) = (has(Fault::Poison), has(Fault::PoisonForever));
+        let (within, alerts) = (has(Fault::PoisonWithin), has(Fault::AlertsFail));
+        if !poison && !for_ever && !within && !alerts {
             return;
         }
         let dice = &mut self.weather_dice;
         let poisoned = self.world.incidents.iter().filter(|one| now < one.poisoned_until && one.is_there()).count();
         let often = if self.plan.focus == Focus::Poison { 400 } else { 80 };
         if poisoned < POISONED_MAX && dice.permille(often) {
-            let span = if for_ever && dice.permille(400) || !poison { None } else { Some(dice.between(60, 1500)) };
+            let kinds = [(poison || for_ever, Poison::Page), (within, Poison::Within), (alerts, Poison::Alerts)];
+            let kinds: Vec<_> = kinds.into_iter().filter_map(|(has, kind)| has.then_some(kind)).collect();
+            let kind = if let [kind] = kinds[..] { kind } else { dice.pick(&kinds) };
+            let is_for_ever = match kind {
+                Poison::Page => for_ever && dice.permille(400) || !poison,
+                // Nobody need wait for the end of it, unless nothing can be cut.
+                Poison::Within => !has(Fault::LtRefused) && dice.permille(500),
+                Poison::Alerts => for_ever && dice.permille(400),
+            };
+            let span = if is_for_ever { None } else { Some(dice.between(60, 1500)) };
             let number = if dice.permille(700) { self.world.any_recent() } else { self.world.any() };
             let Some(number) = number else { return };
             let incident = &mut self.world.incidents[number];
+            incident.poison = kind;
             incident.poisoned_until = span.map_or(NEVER, |span| now + span * SECOND);
             incident.was_poisoned = true;
             self.trace.note(now, What::Weather("an incident cannot be read", 1000 + number as u64));
@@ -152,6 +185,8 @@ impl Simulation {
             self.counts.add(Fault::LostDatabase);
             self.ledger.lose_database(self.planted, World::time(now));
             self.sinks.iter_mut().for_each(|sink| sink.excuse_all());
+            let incidents = self.world.incidents.iter_mut();
+            incidents.flat_map(|incident| &mut incident.revisions).for_each(|revision| revision.is_remembered = false);
             self.memory.forgotten_before = self.ledger.position.map(|position| position.cursor).unwrap_or_default();
             self.trace.note(now, What::Loses(self.ledger.position.map(|position| position.cursor)));
         }
@@ -178,10 +213,19 @@ impl Simulation {
         if self.off != 0 {
             self.counts.add(Fault::WrongClock);
         }
+        if self.has(Fault::Switch) && self.report.crashes != 0 && self.weather_dice.permille(600) {
+            self.counts.add(Fault::Switch);
+            self.server.dialect = match self.server.dialect {
+                Dialect::Defender => Dialect::Graph,
+                Dialect::Graph => Dialect::Defender,
+            };
+            self.trace.note(self.now, What::Weather("the other API is asked", self.server.dialect as u64));
+        }
         let (position, events) = (self.ledger.position.map(|position| position.cursor), self.ledger.end());
         self.trace.note(self.now, What::Starts(position, events, self.off / SECOND as i64));
         let (plan, ledger, planted) = (&self.plan, &self.ledger, self.planted);
-        self.daemon = Some(Daemon::start(plan, ledger, &mut self.sinks, self.now, self.off, planted));
+        let (dialect, clocks) = (self.server.dialect, (self.now, self.off));
+        self.daemon = Some(Daemon::start(plan, dialect, ledger, &mut self.sinks, clocks, planted));
         self.room_since = self.now;
     }
 

@@ -4,10 +4,13 @@
 
 use serde_json::value::RawValue;
 
+use crate::core::seen;
 use crate::dice::Dice;
 use crate::fault::{Counts, Fault};
+use crate::model::dialect::Dialect;
 use crate::model::incident::Row;
 use crate::model::names::IncidentId;
+use crate::model::page::Alerts;
 use crate::model::timestamp::Timestamp;
 use crate::plan::{Plan, SECOND};
 
@@ -43,10 +46,23 @@ pub struct Incident {
     pub gone_at: u64,
     /// How much of a page's weight it is.
     pub weight: u32,
-    /// Up to when no page that holds it can be read; 0 for never.
+    /// Up to when it cannot be read in the way of `poison`; 0 for never.
     pub poisoned_until: u64,
+    /// What fails because of it.
+    pub poison: Poison,
     /// It was poisoned once.
     pub was_poisoned: bool,
+}
+
+/// What fails because of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    /// Every page that holds it.
+    Page,
+    /// Every page of Graph that holds it with its alerts.
+    Within,
+    /// The same, and the call for its alerts.
+    Alerts,
 }
 
 /// One revision.
@@ -56,6 +72,8 @@ pub struct Revision {
     pub time: Timestamp,
     /// What the source answers.
     pub row: Row,
+    /// The same in Graph, where that is ever asked.
+    pub in_graph: Option<Row>,
     /// When it happened.
     pub born: u64,
     /// From when it is shown.
@@ -70,9 +88,66 @@ pub struct Revision {
     pub odd: bool,
     /// It was put into the outbox.
     pub recorded: bool,
+    /// And its time is remembered.
+    pub is_remembered: bool,
+}
+
+impl Revision {
+    fn new(time: Timestamp, rows: (Row, Option<Row>), born: u64, (visible_at, gap): (u64, bool)) -> Self {
+        Self {
+            time,
+            row: rows.0,
+            in_graph: rows.1,
+            born,
+            visible_at,
+            gap,
+            lies: 0,
+            beyond: false,
+            odd: false,
+            recorded: false,
+            is_remembered: false,
+        }
+    }
+
+    /// What an API answers, where it is ever asked.
+    pub const fn row_in(&self, dialect: Dialect) -> &Row {
+        match (dialect, &self.in_graph) {
+            (Dialect::Graph, Some(row)) => row,
+            (Dialect::Graph, None) | (Dialect::Defender, _) => &self.row,
+        }
+    }
+
+    /// What either API answers: the same revision, whichever it is.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        [&self.row].into_iter().chain(&self.in_graph)
+    }
 }
 
 impl Incident {
+    /// Whether a page of an API fails that holds it.
+    pub fn fails_a_page(&self, dialect: Dialect, alerts: Alerts, at: u64) -> bool {
+        at < self.poisoned_until
+            && match self.poison {
+                Poison::Page => true,
+                Poison::Within | Poison::Alerts => dialect == Dialect::Graph && alerts == Alerts::Within,
+            }
+    }
+
+    /// Whether the call for its alerts fails.
+    pub fn fails_its_alerts(&self, at: u64) -> bool {
+        at < self.poisoned_until && self.poison == Poison::Alerts
+    }
+
+    /// Whether it can be read in no way at all.
+    pub fn is_unreadable(&self, dialect: Dialect, at: u64) -> bool {
+        at < self.poisoned_until
+            && match self.poison {
+                Poison::Page => true,
+                Poison::Within => false,
+                Poison::Alerts => dialect == Dialect::Graph,
+            }
+    }
+
     /// What a replica shows at a time.
     pub fn shown(&self, at: u64) -> Option<usize> {
         if self.gone_at <= at {
@@ -124,6 +199,13 @@ impl World {
         id.as_str().parse::<usize>().ok()?.checked_sub(FIRST_ID)
     }
 
+    /// A row that came without its alerts, with them.
+    pub fn with_alerts(&self, row: &Row) -> Option<&Row> {
+        let incident = self.incidents.get(Self::number_of(&seen::id_of(row))?)?;
+        let rows = incident.revisions.iter().filter_map(|revision| revision.in_graph.as_ref());
+        rows.into_iter().find(|full| without_alerts(full.raw.get()) == row.raw.get())
+    }
+
     /// Something happens. Returns when the next thing does.
     pub fn live(&mut self, at: u64, plan: &Plan, counts: &mut Counts) -> u64 {
         let has = |fault| plan.faults.has(fault);
@@ -169,10 +251,10 @@ impl World {
         if plan.faults.has(Fault::FutureRow) && self.dice.permille(60) {
             counts.add(Fault::FutureRow);
             let ahead = self.dice.pick(&[20, 600, 86_400]) * SECOND;
-            self.redate(number, World::time(at + ahead), Text::Time);
+            self.redate(number, World::time(at + ahead), Text::Time, plan);
         } else if plan.faults.has(Fault::TimelessRow) && self.dice.permille(60) {
             counts.add(Fault::TimelessRow);
-            self.redate(number, time, Text::None);
+            self.redate(number, time, Text::None, plan);
         }
     }
 
@@ -252,25 +334,23 @@ impl World {
         let number = self.incidents.len();
         let id = IncidentId::new((FIRST_ID + number).to_string());
         let heavy = plan.faults.has(Fault::TooLarge) && self.dice.permille(150);
-        let row = row(number, created, Some(time), "Active", 0);
-        let first = Revision {
-            time,
-            row,
-            born: at,
-            visible_at,
-            gap: false,
-            lies: 0,
-            beyond: false,
-            odd: false,
-            recorded: false,
-        };
+        // Alerts that no page takes: only where there is a way without them, and rare, because each costs a sweep dozens of calls.
+        let is_there_a_way = plan.dialect == Dialect::Graph && !plan.faults.has(Fault::Switch);
+        let huge = heavy && is_there_a_way && !plan.faults.has(Fault::LtRefused) && self.dice.permille(40);
+        let rows = rows(number, created, Some(time), "Active", 0, plan);
+        let first = Revision::new(time, rows, at, (visible_at, false));
         self.incidents.push(Incident {
             id,
             created,
             revisions: vec![first],
             gone_at: NEVER,
-            weight: if heavy { 6 } else { 1 },
+            weight: match (heavy, huge) {
+                (_, true) => 50,
+                (true, false) => 6,
+                (false, false) => 1,
+            },
             poisoned_until: 0,
+            poison: Poison::Page,
             was_poisoned: false,
         });
         self.alive.push(number);
@@ -296,9 +376,8 @@ impl World {
         let (visible_at, gap) = self.visible_at(at, plan, counts);
         let status = self.dice.pick(&["Active", "InProgress", "Resolved"]);
         let incident = &mut self.incidents[number];
-        let row = row(number, incident.created, Some(time), status, incident.revisions.len());
-        let mut revision =
-            Revision { time, row, born: at, visible_at, gap, lies: 0, beyond: false, odd: false, recorded: false };
+        let rows = rows(number, incident.created, Some(time), status, incident.revisions.len(), plan);
+        let mut revision = Revision::new(time, rows, at, (visible_at, gap));
         revision.beyond = is_beyond(&revision, plan);
         if gap {
             counts.add(Fault::Gap);
@@ -308,7 +387,7 @@ impl World {
     }
 
     /// The first revision of an incident has another time than it should.
-    fn redate(&mut self, number: usize, time: Timestamp, text: Text) {
+    fn redate(&mut self, number: usize, time: Timestamp, text: Text, plan: &Plan) {
         let incident = &mut self.incidents[number];
         let revision = &mut incident.revisions[0];
         revision.odd = true;
@@ -317,7 +396,7 @@ impl World {
             Text::Time => Some(time),
             Text::None => None,
         };
-        revision.row = row(number, incident.created, shown, "Active", 0);
+        (revision.row, revision.in_graph) = rows(number, incident.created, shown, "Active", 0, plan);
     }
 
     fn stamp(&mut self, at: u64, plan: &Plan, counts: &mut Counts) -> Timestamp {
@@ -364,10 +443,32 @@ fn on_tick(at: u64, plan: &Plan) -> Timestamp {
     Timestamp::from_ticks(ticks - ticks % plan.source.tick)
 }
 
-fn row(number: usize, created: Timestamp, time: Option<Timestamp>, status: &str, detail: usize) -> Row {
+/// What either API answers; Graph only where it is ever asked.
+fn rows(
+    number: usize,
+    created: Timestamp,
+    time: Option<Timestamp>,
+    status: &str,
+    detail: usize,
+    plan: &Plan,
+) -> (Row, Option<Row>) {
     let id = FIRST_ID + number;
-    let time = time.map(|time| format!(r#""lastUpdateTime":"{time}","#)).unwrap_or_default();
-    let json =
-        format!(r#"{{"incidentId":{id},"createdTime":"{created}",{time}"status":"{status}","detail":{detail}}}"#);
-    Row::new(RawValue::from_string(json).expect("our own text is JSON"))
+    let row = |json| Row::new(RawValue::from_string(json).expect("our own text is JSON"));
+    let defender = || {
+        let time = time.map(|time| format!(r#""lastUpdateTime":"{time}","#)).unwrap_or_default();
+        format!(r#"{{"incidentId":{id},"createdTime":"{created}",{time}"status":"{status}","detail":{detail}}}"#)
+    };
+    let graph = || {
+        let time = time.map(|time| format!(r#""lastUpdateDateTime":"{time}","#)).unwrap_or_default();
+        let status = status[..1].to_ascii_lowercase() + &status[1..];
+        format!(
+            r#"{{"id":"{id}","createdDateTime":"{created}",{time}"status":"{status}","detail":{detail},"alerts":[{{"id":"a{id}-{detail}"}}]}}"#
+        )
+    };
+    (row(defender()), plan.asks_graph().then(|| row(graph())))
+}
+
+/// A row of Graph as it comes without its alerts.
+pub fn without_alerts(json: &str) -> String {
+    json.split_once(r#","alerts""#).map_or_else(|| json.to_owned(), |(rest, _)| format!("{rest}}}"))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use xdrelay::sandbox::knobs::{Knobs, Pace};
 use xdrelay::sandbox::server::Sandbox;
 
-use crate::harness::{Arrival, Daemon, Place, QUICK, sandbox, small, still, unlimited, wait_for};
+use crate::harness::{Arrival, Daemon, Place, QUICK, sandbox, small, still, unlimited, wait_for, wait_within};
 use crate::http_faulty::{Faulty, Request};
 use crate::ledger::{acknowledged, standing, status};
 
@@ -43,7 +43,8 @@ async fn nothing_is_lost_whatever_a_receiver_answers() {
     live(&sandbox);
     wait_for("the file to have what is current", || has_all_current(&place, &sandbox));
     let newest = place.arrivals("file").len() as u64;
-    wait_for("the receiver to be done", || acknowledged(&place, "hook") == newest);
+    // Each refusal, pause and lost answer takes seconds, and how many there are is drawn.
+    wait_within(every(300_000), "the receiver to be done", || acknowledged(&place, "hook") == newest);
     let said = status(&place, "hook");
     assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
     let requests = receiver.requests();

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::format::ecs::Fields;
-use crate::format::ecs::bounds::{Date, EVIDENCE_MAX, distinct, keyword, text};
+use crate::format::ecs::bounds::{Date, EVIDENCE_MAX, distinct, keyword, short, text};
 use crate::format::ecs::custom::Link;
 use crate::format::ecs::evidence::Evidence;
 use crate::model::content;
+use crate::model::words::Vocabulary;
 
 /// The members.
 #[derive(Serialize)]
@@ -68,23 +69,23 @@ pub(super) struct Alert<'a> {
 impl<'a> Alert<'a> {
     /// All of them.
     pub(super) fn of(alert: content::Alert<'a>, fields: Fields) -> Self {
-        let word = |word: Option<&'a str>| word.map(|word| fields.word(word));
+        let word = |vocabulary, word: Option<Cow<'a, str>>| word.map(|word| fields.word(vocabulary, word));
         let devices = alert.devices().map(|device| Evidence::of_device(device, fields));
         let entities = alert.entities().map(|entity| Evidence::of_entity(entity, fields));
         Self {
-            id: alert.id().map(|id| Cow::Owned(keyword(&id).into_owned())),
+            id: alert.id().map(short),
             provider_alert_id: alert.provider_id().map(keyword),
             title: alert.title().map(text),
             description: alert.description().map(text),
             recommended_actions: alert.recommended_actions().map(text),
             category: alert.category().map(keyword),
-            severity: word(alert.severity()),
-            status: word(alert.status()),
-            classification: word(alert.classification()),
-            determination: word(alert.determination()),
+            severity: word(Vocabulary::Severity, alert.severity()),
+            status: word(Vocabulary::Status, alert.status()),
+            classification: word(Vocabulary::Classification, alert.classification()),
+            determination: word(Vocabulary::Determination, alert.determination()),
             assigned_to: alert.assignee().map(keyword),
-            service_source: word(alert.service_source()),
-            detection_source: word(alert.detection_source()),
+            service_source: word(Vocabulary::ServiceSource, alert.service_source()),
+            detection_source: word(Vocabulary::DetectionSource, alert.detection_source()),
             detector_id: alert.detector_id().map(keyword),
             actor_display_name: alert.actor().map(keyword),
             threat_family_name: alert.threat_family().map(keyword),

@@ -47,6 +47,14 @@ pub(super) fn keyword(text: &str) -> Cow<'_, str> {
     cut(text, KEYWORD_MAX)
 }
 
+/// The same of a text that may be nobody's.
+pub(super) fn short(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => keyword(text),
+        Cow::Owned(text) => Cow::Owned(keyword(&text).into_owned()),
+    }
+}
+
 /// A text for people.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     cut(text, TEXT_MAX)

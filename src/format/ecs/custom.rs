@@ -7,13 +7,13 @@ use serde::Serialize;
 use url::Url;
 
 use crate::format::ecs::bounds::{
-    ALERTS_MAX, CHANGES_MAX, COMMENTS_MAX, Date, LIST_MAX, distinct, keyword, long, text, url,
+    ALERTS_MAX, CHANGES_MAX, COMMENTS_MAX, Date, LIST_MAX, distinct, keyword, long, short, text, url,
 };
-use crate::format::ecs::record::tenant_id;
 use crate::format::ecs::{Alert, Fields, Reading};
 use crate::model::content::Comment;
 use crate::model::delivery::{Original, Part, Passage};
 use crate::model::event::{Change, Difference};
+use crate::model::words::Vocabulary;
 
 /// The members.
 #[derive(Serialize)]
@@ -161,7 +161,7 @@ impl<'a> Custom<'a> {
             id: keyword(event.incident_id.as_str()),
             event_id: keyword(event.event_id.as_str()),
             tenant: keyword(event.tenant.as_str()),
-            tenant_id: tenant_id(content).map(keyword),
+            tenant_id: content.tenant_id().map(keyword),
             sequence: long(event.sequence),
             sink_sequence: for_sink.sequence.and_then(long),
             filter: for_sink.passage,
@@ -174,12 +174,12 @@ impl<'a> Custom<'a> {
             changes: event.changes.iter().take(CHANGES_MAX).map(Changed::of).collect(),
             display_name: content.title().map(text),
             description: content.description().map(text),
-            status: content.status().map(|word| fields.word(word)),
-            severity: content.severity().map(|word| fields.word(word)),
-            classification: content.classification().map(|word| fields.word(word)),
-            determination: content.determination().map(|word| fields.word(word)),
+            status: content.status().map(|word| fields.word(Vocabulary::Status, word)),
+            severity: content.severity().map(|word| fields.word(Vocabulary::Severity, word)),
+            classification: content.classification().map(|word| fields.word(Vocabulary::Classification, word)),
+            determination: content.determination().map(|word| fields.word(Vocabulary::Determination, word)),
             assigned_to: content.assignee().map(keyword),
-            redirect_incident_id: content.redirected_to().map(|id| Cow::Owned(keyword(&id).into_owned())),
+            redirect_incident_id: content.redirected_to().map(short),
             web_url: content.url().and_then(|url| Link::of(url, fields)),
             created_datetime: content.created().map(Date),
             last_update_datetime: content.last_update().map(Date),

@@ -8,8 +8,9 @@ use core::net::IpAddr;
 use serde::Serialize;
 
 use crate::format::ecs::Fields;
-use crate::format::ecs::bounds::{Date, address, keyword, long, text};
+use crate::format::ecs::bounds::{Date, address, keyword, long, short, text};
 use crate::model::content::{Device, Entity, EntityKind};
+use crate::model::words::Vocabulary;
 
 /// The members.
 #[derive(Default, Serialize)]
@@ -113,11 +114,12 @@ struct Sender<'a> {
 impl<'a> Evidence<'a> {
     /// A device.
     pub(super) fn of_device(device: Device<'a>, fields: Fields) -> Self {
-        let word = |name: &str| device.node().get(name).text().map(|word| fields.word(word));
         Self {
             entity_type: Some(Cow::Borrowed("device")),
-            verdict: word("verdict"),
-            remediation_status: word("remediationStatus"),
+            verdict: device.verdict().map(|word| fields.word(Vocabulary::Verdict, word)),
+            remediation_status: device
+                .remediation_status()
+                .map(|word| fields.word(Vocabulary::RemediationStatus, word)),
             device_dns_name: device.name().map(keyword),
             mde_device_id: device.id().map(keyword),
             azure_ad_device_id: device.directory_id().map(keyword),
@@ -136,9 +138,11 @@ impl<'a> Evidence<'a> {
         let known = entity.address().and_then(address);
         let (sender_ip, ip_address) = if kind == EntityKind::MailMessage { (known, None) } else { (None, known) };
         Self {
-            entity_type: entity.kind_name().map(|name| keyword(&name.to_ascii_lowercase()).into_owned().into()),
-            verdict: entity.verdict().map(|word| fields.word(word)),
-            remediation_status: entity.remediation_status().map(|word| fields.word(word)),
+            entity_type: entity.kind_word().map(short),
+            verdict: entity.verdict().map(|word| fields.word(Vocabulary::Verdict, word)),
+            remediation_status: entity
+                .remediation_status()
+                .map(|word| fields.word(Vocabulary::RemediationStatus, word)),
             user_account: UserAccount::of(entity),
             file_details,
             image_file,

@@ -10,8 +10,9 @@ use crate::format::ecs::related::Related;
 use crate::format::ecs::subject::{File, Host, Process, Subject, User};
 use crate::format::ecs::threat::Threat;
 use crate::format::ecs::{Fields, Reading, VERSION};
-use crate::model::content::{Alert, Content};
+use crate::model::content::Alert;
 use crate::model::event::Event;
+use crate::model::words::Vocabulary;
 
 /// Where the alerts of an incident come from several services, the one that made an incident of them.
 const CORRELATION: &str = "Microsoft Defender XDR";
@@ -116,7 +117,7 @@ impl<'a> Record<'a> {
             ecs: Ecs { version: VERSION },
             message: message(reading),
             event: Fieldset::of(reading, &alerts, with_original.then_some(&event.incident)),
-            cloud: tenant_id(content).map(|id| Cloud { account: Account { id: keyword(id) } }),
+            cloud: content.tenant_id().map(|id| Cloud { account: Account { id: keyword(id) } }),
             observer: Observer { vendor: "Microsoft", product: "Defender XDR" },
             threat: Threat::of(&alerts),
             related: Related::of(&alerts),
@@ -134,7 +135,8 @@ impl<'a> Fieldset<'a> {
     fn of(reading: Reading<'a>, alerts: &[Alert<'a>], original: Option<&'a RawValue>) -> Self {
         let Reading { event, content, fields, .. } = reading;
         let alert = about(reading);
-        let (category, r#type) = category(alert.and_then(Alert::determination), content.determination());
+        let (category, r#type) =
+            category(alert.and_then(Alert::determination).as_deref(), content.determination().as_deref());
         let service = only(alerts.iter().filter_map(|alert| alert.service_source()));
         let start = alerts.iter().filter_map(|alert| alert.first_activity()).min().or(content.created());
         let end = alerts.iter().filter_map(|alert| alert.last_activity()).max();
@@ -146,8 +148,9 @@ impl<'a> Fieldset<'a> {
             module: fields.module(),
             dataset: fields.dataset(),
             id: id(reading),
-            provider: service.map_or(Cow::Borrowed(CORRELATION), |service| fields.word(service)),
-            severity: severity(alert.and_then(Alert::severity), content.severity()),
+            provider: service
+                .map_or(Cow::Borrowed(CORRELATION), |service| fields.word(Vocabulary::ServiceSource, service)),
+            severity: severity(alert.and_then(Alert::severity).as_deref(), content.severity().as_deref()),
             sequence: long(event.sequence),
             created: Date(event.observed_at),
             start: start.map(Date),
@@ -199,23 +202,6 @@ fn severity(of_alert: Option<&str>, of_incident: Option<&str>) -> Option<u8> {
     [of_alert, of_incident].into_iter().flatten().find_map(known).map(|(_, number)| *number)
 }
 
-/// Graph says it; in the other dialect it is in the link: `…?tid=11111111-2222-3333-4444-555555555555`.
-pub(super) fn tenant_id<'a>(content: &'a Content<'a>) -> Option<&'a str> {
-    content.tenant_id().or_else(|| {
-        let (_, query) = content.url()?.split_once('?')?;
-        let id = query.split(['&', '#']).find_map(|pair| pair.strip_prefix("tid="))?;
-        is_guid(id).then_some(id)
-    })
-}
-
-fn is_guid(text: &str) -> bool {
-    let is_in_place = |(at, byte): (usize, u8)| match at {
-        8 | 13 | 18 | 23 => byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    };
-    text.len() == 36 && text.bytes().enumerate().all(is_in_place)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,15 +232,5 @@ mod tests {
         for name in [None, Some("NotAvailable"), Some("MultiStagedAttack"), Some("")] {
             check(None, name, ("intrusion_detection", "info"));
         }
-    }
-
-    #[test]
-    fn the_tenant_is_in_the_link_where_nothing_else_says_it() {
-        let check = |json: &str, expected: Option<&str>| assert_eq!(tenant_id(&Content::of(json)), expected, "{json}");
-        let id = "11111111-2222-3333-4444-555555555555";
-        check(&format!(r#"{{"tenantId":"t","incidentUri":"https://x/1?tid={id}"}}"#), Some("t"));
-        check(&format!(r#"{{"incidentUri":"https://x/1?a=b&tid={id}#c"}}"#), Some(id));
-        check(r#"{"incidentUri":"https://x/1?tid=1|2=3"}"#, None);
-        check(r#"{"incidentUri":"https://x/1"}"#, None);
     }
 }

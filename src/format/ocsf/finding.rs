@@ -103,7 +103,7 @@ fn of_alert<'a>(version: Version, alert: Alert<'a>, uids: &mut Uids<'a>) -> Find
     let alternative = alert.provider_id().filter(|id| *id != uid.as_str()).filter(|_| Version::V1_4 <= version);
     let (old_product, product) = match Version::V1_4 <= version {
         true => (None, alert.service_source().map(|name| Product { name: version.text(name) })),
-        false => (alert.service_source().map(text), None),
+        false => (alert.service_source().map(|name| version.text(name)), None),
     };
     let tactic = alert.category().and_then(Attack::of_category);
     FindingInfo {
@@ -119,7 +119,7 @@ fn of_alert<'a>(version: Version, alert: Alert<'a>, uids: &mut Uids<'a>) -> Find
         last_seen_time: alert.last_activity().map(millis),
         product,
         product_uid: old_product,
-        data_sources: alert.detection_source().map(text).into_iter().collect(),
+        data_sources: alert.detection_source().map(|name| version.text(name)).into_iter().collect(),
         analytic: alert.detector_id().map(|id| Analytic { uid: version.text(id), type_id: 0, caption: "Unknown" }),
         attacks: tactic
             .into_iter()
@@ -171,7 +171,8 @@ impl<'a> Uids<'a> {
         if let Some(id) = alert.provider_id() {
             return id.to_owned();
         }
-        let stable = [alert.title(), alert.category(), alert.service_source(), alert.detector_id()];
+        let service = alert.service_source();
+        let stable = [alert.title(), alert.category(), service.as_deref(), alert.detector_id()];
         let created = alert.created().unwrap_or_default().ticks();
         let stable = stable.map(Option::unwrap_or_default).join("\n");
         let hash = ContentHash::of(&format!("alert\n{stable}\n{created}"));

@@ -1,5 +1,5 @@
 //! Words of the source to the numbers of OCSF. What is not there is 0 `Unknown`; what nobody knew when this was written is
-//! 99 `Other` with the source's own word, never a guess.
+//! 99 `Other` with that word, never a guess.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub(in crate::format::ocsf) const fn activity(kind: Kind) -> Activity {
 }
 
 /// `severity_id`. Defender has nothing above High.
-pub(in crate::format::ocsf) fn severity(version: Version, word: Option<&str>) -> Normal<'_> {
+pub(in crate::format::ocsf) fn severity(version: Version, word: Option<Cow<'_, str>>) -> Normal<'_> {
     const KNOWN: [(&str, u8, &str); 5] = [
         ("unspecified", 0, UNKNOWN),
         ("informational", 1, "Informational"),
@@ -47,7 +47,7 @@ pub(in crate::format::ocsf) fn severity(version: Version, word: Option<&str>) ->
 }
 
 /// `status_id`. Graph's `awaitingAction` waits for the customer.
-pub(in crate::format::ocsf) fn status(version: Version, word: Option<&str>) -> Normal<'_> {
+pub(in crate::format::ocsf) fn status(version: Version, word: Option<Cow<'_, str>>) -> Normal<'_> {
     const KNOWN: [(&str, u8, &str); 6] = [
         ("active", 1, "New"),
         ("new", 1, "New"),
@@ -60,7 +60,7 @@ pub(in crate::format::ocsf) fn status(version: Version, word: Option<&str>) -> N
 }
 
 /// `verdict_id`, from the classification.
-pub(in crate::format::ocsf) fn verdict(version: Version, word: Option<&str>) -> Normal<'_> {
+pub(in crate::format::ocsf) fn verdict(version: Version, word: Option<Cow<'_, str>>) -> Normal<'_> {
     const KNOWN: [(&str, u8, &str); 5] = [
         ("unknown", 0, UNKNOWN),
         ("notset", 0, UNKNOWN),
@@ -73,10 +73,10 @@ pub(in crate::format::ocsf) fn verdict(version: Version, word: Option<&str>) -> 
 
 const UNKNOWN: &str = "Unknown";
 
-fn normal<'a>(version: Version, known: &[(&str, u8, &'static str)], word: Option<&'a str>) -> Normal<'a> {
+fn normal<'a>(version: Version, known: &[(&str, u8, &'static str)], word: Option<Cow<'a, str>>) -> Normal<'a> {
     let Some(word) = word else { return Normal { id: 0, caption: version.text(UNKNOWN) } };
     let found = known.iter().find(|(name, _, _)| word.eq_ignore_ascii_case(name));
-    let (id, caption) = found.map_or((99, Cow::Borrowed(word)), |(_, id, caption)| (*id, Cow::Borrowed(*caption)));
+    let (id, caption) = found.map_or((99, word), |(_, id, caption)| (*id, Cow::Borrowed(*caption)));
     Normal { id, caption: version.text(caption) }
 }
 
@@ -86,9 +86,10 @@ mod tests {
 
     #[test]
     fn words_of_both_dialects_have_their_numbers() {
-        let check = |normal: fn(Version, Option<&str>) -> Normal<'_>, cases: &[(Option<&str>, u8, &str)]| {
+        let check = |normal: fn(Version, Option<Cow<'static, str>>) -> Normal<'static>,
+                     cases: &[(Option<&'static str>, u8, &str)]| {
             for (word, id, caption) in cases {
-                let found = normal(Version::V1_5, *word);
+                let found = normal(Version::V1_5, word.map(Cow::Borrowed));
                 assert_eq!((found.id, found.caption.as_str()), (*id, *caption), "{word:?}");
             }
         };

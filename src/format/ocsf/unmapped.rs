@@ -1,5 +1,7 @@
 //! `unmapped`: what the class has no attribute for, by the names of the JSON event where that has one. Words here are the
-//! source's own.
+//! source's own, in Defender's spelling.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
@@ -39,11 +41,11 @@ pub(in crate::format::ocsf) struct Unmapped<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     original: Option<&'a Original>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'a str>,
+    status: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    classification: Option<&'a str>,
+    classification: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    determination: Option<&'a str>,
+    determination: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -92,13 +94,13 @@ struct AlertRest<'a> {
     /// That of the finding.
     uid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'a str>,
+    status: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    severity: Option<&'a str>,
+    severity: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    classification: Option<&'a str>,
+    classification: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    determination: Option<&'a str>,
+    determination: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     assigned_to: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,9 +138,9 @@ struct DeviceRest<'a> {
 struct EntityRest<'a> {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    verdict: Option<&'a str>,
+    verdict: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    remediation_status: Option<&'a str>,
+    remediation_status: Option<Cow<'a, str>>,
 }
 
 impl<'a> Unmapped<'a> {

@@ -65,6 +65,7 @@ impl Elasticsearch {
             tls: config.tls.clone(),
             extra_ca: None,
             proxy: config.proxy_url.as_ref(),
+            proxy_settings: Some(&config.proxy),
             timeout: config.timeout.0,
             loopback: is_loopback(&endpoint),
         };

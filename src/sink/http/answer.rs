@@ -77,7 +77,9 @@ impl Answer {
             401 | 403 => pause(
                 "the credential is missing, wrong or lacks a right; put it right under `auth`, it is read anew each time",
             ),
-            407 => pause("the proxy wants a credential; correct proxy_url"),
+            407 => pause(
+                "the proxy of proxy_url wants a user and a password, or others; correct proxy.user and proxy.password",
+            ),
             404 | 405 | 410 => pause("nothing takes events there; correct the url"),
             402 | 406 | 411 | 415 | 421 | 426 | 431 | 451 => {
                 pause("that is about the settings or the account, not about an event; correct them")

@@ -107,6 +107,26 @@ impl Reply {
         }
     }
 
+    /// Whether an answer to no events says that the token is taken: then it complains of the events, and of nothing before.
+    ///
+    /// # Errors
+    /// It is not taken: what is asked for.
+    pub(super) fn takes_token(&self) -> Result<bool, String> {
+        match self.said.code {
+            Some(5 | 6 | 12 | 13 | 15) => Ok(true),
+            Some(1 | 2 | 3 | 4 | 16 | 21 | 22) => self.verdict(&[]).map(|_| false).map_err(|error| error.to_string()),
+            Some(_) | None if self.answer.status == StatusCode::UNAUTHORIZED => {
+                Err(format!("{}; put `token` right", self.answer.said()))
+            }
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// The answer for people.
+    pub(super) fn said(&self) -> String {
+        self.answer.said()
+    }
+
     /// Which requests are acknowledged.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ const HALF: &str = "HALF-A-PAIR";
 
 /// An incident as the API would write it, in either dialect: every text in it is another, some are no text any more.
 pub(crate) fn strange_incident() -> impl Strategy<Value = String> {
-    let name = prop::sample::select(vec!["defender_padded", "graph", "defender_sparse", "redirected"]);
+    let name = prop::sample::select(vec!["defender_padded", "graph", "defender_sparse", "graph_sparse", "redirected"]);
     (name, prop::collection::vec(strange_value(), 24), any::<usize>()).prop_map(|(name, values, from)| {
         let path = format!("{}/testdata/incidents/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let mut incident: Value = serde_json::from_slice(&std::fs::read(path).expect("an incident")).expect("JSON");

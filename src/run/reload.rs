@@ -1,0 +1,238 @@
+//! Reads the configuration again on SIGHUP: all of it is right or nothing changes; then tenants are added, removed and exchanged,
+//! and nobody else notices. What cannot change while it runs (sinks, the ledger, addresses) is named and waits for a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::board::{Reload, ReloadOutcome};
+use crate::admin::metrics::wall_clock;
+use crate::config::problem::Problems;
+use crate::config::sink::Sink;
+use crate::config::tenant::Tenant as TenantConfig;
+use crate::config::{Config, Loaded};
+use crate::core::poller::Reader;
+use crate::model::names::{SinkName, TenantName};
+use crate::run::intake::Intakes;
+use crate::run::supervise::Loops;
+use crate::run::tenant::{Access, Surroundings, Tenant};
+use crate::run::tenants::{self, Tenants};
+use crate::run::{notify, poll};
+use crate::store::error::StoreError;
+
+/// How often a store is asked again whose disk is full.
+const ROOM_EVERY: Duration = Duration::from_secs(2);
+
+/// Reads the configuration that the daemon was started with once more: the same files, the same environment. It may look at
+/// the disk and takes its time.
+pub type Load = Arc<dyn Fn() -> Result<Loaded, Problems> + Send + Sync>;
+
+/// What a reload changes.
+pub(crate) struct Reloader {
+    pub(crate) load: Load,
+    /// What runs now.
+    pub(crate) running: Config,
+    pub(crate) tenants: Tenants,
+    pub(crate) intakes: Intakes,
+    pub(crate) around: Surroundings,
+    pub(crate) loops: Loops,
+    pub(crate) stop_reading: CancellationToken,
+    /// Tenants that were there once and are configured no more.
+    pub(crate) gone: BTreeSet<TenantName>,
+}
+
+/// What is different in another configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    added: Vec<TenantName>,
+    changed: Vec<TenantName>,
+    removed: Vec<TenantName>,
+    /// Added, and for a sink that is not there before the restart: read now, its events would pass that sink by.
+    held: Vec<(TenantName, SinkName)>,
+    /// Tables that want a restart.
+    restart_for: Vec<String>,
+}
+
+/// Reads the configuration again whenever the signal comes.
+pub(crate) async fn serve(mut reloader: Reloader, mut hang_ups: watch::Receiver<u64>) {
+    while hang_ups.changed().await.is_ok() {
+        notify::reloading();
+        match reloader.reload().await {
+            Ok((outcome, restart_for)) => {
+                reloader.around.metrics.reloaded(outcome);
+                let at = wall_clock().to_string();
+                reloader.around.board.reloaded(Reload { at, outcome, restart_for });
+            }
+            // What is half done is done again by the next start.
+            Err(error) => reloader.loops.fail(error),
+        }
+        notify::ready();
+    }
+}
+
+impl Reloader {
+    async fn reload(&mut self) -> Result<(ReloadOutcome, Vec<String>), StoreError> {
+        let refused = || Ok((ReloadOutcome::Refused, Vec::new()));
+        let Some((wanted, mut plan, accesses)) = self.validated().await else {
+            tracing::warn!("the new configuration is refused, the old one goes on");
+            return refused();
+        };
+        for (tenant, sink) in std::mem::take(&mut plan.held) {
+            tracing::warn!(%tenant, %sink, "the tenant is not read before the restart: one of its sinks is new");
+        }
+        self.apply(&wanted, &plan, accesses).await?;
+        let Plan { added, changed, removed, restart_for, .. } = plan;
+        for (tenants, what) in [(&added, "added"), (&changed, "changed"), (&removed, "removed")] {
+            tenants.iter().for_each(|tenant| tracing::info!(%tenant, "the tenant was {what}"));
+        }
+        let (added, changed, removed) = (added.len(), changed.len(), removed.len());
+        tracing::info!(
+            added,
+            changed,
+            removed,
+            tenants = self.running.tenants.len(),
+            "the configuration was read again"
+        );
+        if restart_for.is_empty() {
+            return Ok((ReloadOutcome::Applied, restart_for));
+        }
+        let tables = restart_for.join(", ");
+        tracing::warn!(tables, "these parts of the configuration changed too, and count after a restart");
+        Ok((ReloadOutcome::Partly, restart_for))
+    }
+
+    /// The new configuration, what is different in it, and how to reach whom it adds or changes. None where anything at all is
+    /// wrong, which is said.
+    async fn validated(&self) -> Option<(Config, Plan, Vec<(TenantName, Access)>)> {
+        let (load, running) = (self.load.clone(), self.running.clone());
+        let validated = tokio::task::spawn_blocking(move || {
+            let Loaded { config, warnings } =
+                load().map_err(|Problems(problems)| problems.into_iter().for_each(say)).ok()?;
+            warnings.into_iter().for_each(say);
+            let plan = Plan::between(&running, &config);
+            let mut accesses = Vec::new();
+            for name in plan.added.iter().chain(&plan.changed) {
+                match Access::of(&config.tenants[name]) {
+                    Ok(access) => accesses.push((name.clone(), access)),
+                    Err(error) => tracing::warn!("tenants.{name}: {error}"),
+                }
+            }
+            (accesses.len() == plan.added.len() + plan.changed.len()).then_some((config, plan, accesses))
+        });
+        match validated.await {
+            Ok(validated) => validated,
+            Err(error) => {
+                tracing::warn!(%error, "the configuration cannot be read again");
+                None
+            }
+        }
+    }
+
+    async fn apply(
+        &mut self,
+        wanted: &Config,
+        plan: &Plan,
+        accesses: Vec<(TenantName, Access)>,
+    ) -> Result<(), StoreError> {
+        self.gone.extend(self.running.tenants.keys().cloned());
+        self.gone.retain(|name| !wanted.tenants.contains_key(name));
+        // Before anything of an added tenant is in the outbox: a sink that does not take it goes past it for good.
+        for (name, sink) in &mut self.running.sinks {
+            if let (Some(wanted), Some(intake)) = (wanted.sinks.get(name), self.intakes.get(name)) {
+                intake.change(wanted.tenants.clone(), &self.gone);
+                sink.tenants.clone_from(&wanted.tenants);
+            }
+        }
+        let now = self.tenants.all();
+        let ending: Vec<_> = plan.removed.iter().chain(&plan.changed).filter_map(|name| now.get(name)).collect();
+        try_join_all(ending.iter().map(|tenant| ended(Arc::clone(tenant)))).await?;
+        for tenant in ending {
+            let loops = [Reader::Tail, Reader::Sweep].map(|reader| poll::who(tenant, reader));
+            self.around.board.forget(&tenant.name, &loops);
+        }
+        let mut started = Vec::new();
+        for (name, access) in accesses {
+            let config = wanted.tenants[&name].clone();
+            started.push(Arc::new(self.tenant(name.clone(), &config, access).await?));
+            self.running.tenants.insert(name, config);
+        }
+        for name in &plan.removed {
+            self.running.tenants.remove(name);
+            self.around.metrics.forget(name);
+        }
+        self.tenants.change(|tenants| {
+            plan.removed.iter().for_each(|name| _ = tenants.remove(name));
+            tenants.extend(started.iter().map(|tenant| (tenant.name.clone(), tenant.clone())));
+        });
+        tenants::read(&self.loops, &started, &[Reader::Tail, Reader::Sweep]);
+        Ok(())
+    }
+
+    async fn tenant(&self, name: TenantName, config: &TenantConfig, access: Access) -> Result<Tenant, StoreError> {
+        loop {
+            let (reading, access, around) = (self.stop_reading.child_token(), access.clone(), self.around.clone());
+            match Tenant::at_work_until(reading, name.clone(), config, access, around) {
+                Err(StoreError::Full { .. }) => tokio::time::sleep(ROOM_EVERY).await,
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Ends a tenant, however long the disk of the store is full.
+async fn ended(tenant: Arc<Tenant>) -> Result<(), StoreError> {
+    loop {
+        match tenant.end().await {
+            Err(StoreError::Full { .. }) => tokio::time::sleep(ROOM_EVERY).await,
+            result => return result,
+        }
+    }
+}
+
+fn say(problem: crate::config::problem::Problem) {
+    tracing::warn!("{problem}");
+}
+
+impl Plan {
+    fn between(running: &Config, wanted: &Config) -> Self {
+        let mut plan = Self { restart_for: restart_for(running, wanted), ..Self::default() };
+        for (name, tenant) in &wanted.tenants {
+            let is_new = |sink: &SinkName| !running.sinks.contains_key(sink);
+            match running.tenants.get(name) {
+                Some(before) if before == tenant => {}
+                Some(_) => plan.changed.push(name.clone()),
+                None => match wanted.sinks.iter().find(|(sink, config)| is_new(sink) && config.takes(name)) {
+                    Some((sink, _)) => plan.held.push((name.clone(), sink.clone())),
+                    None => plan.added.push(name.clone()),
+                },
+            }
+        }
+        plan.removed = running.tenants.keys().filter(|name| !wanted.tenants.contains_key(*name)).cloned().collect();
+        plan
+    }
+}
+
+/// The tables that differ and cannot change while the daemon runs. The `tenants` of a sink can.
+fn restart_for(running: &Config, wanted: &Config) -> Vec<String> {
+    let Config { state_dir, on_corrupt, tenants: _, sinks, outbox, shutdown, admin, log } = running;
+    let general = [
+        ("state_dir", *state_dir != wanted.state_dir),
+        ("on_corrupt", *on_corrupt != wanted.on_corrupt),
+        ("outbox", *outbox != wanted.outbox),
+        ("shutdown", *shutdown != wanted.shutdown),
+        ("admin", *admin != wanted.admin),
+        ("log", *log != wanted.log),
+    ];
+    let mut tables: Vec<_> =
+        general.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect();
+    let of_all =
+        |sinks: &BTreeMap<SinkName, Sink>, name| sinks.get(name).map(|sink| Sink { tenants: None, ..sink.clone() });
+    let names: BTreeSet<_> = sinks.keys().chain(wanted.sinks.keys()).collect();
+    let differs = names.into_iter().filter(|name| of_all(sinks, name) != of_all(&wanted.sinks, name));
+    tables.extend(differs.map(|name| format!("sinks.{name}")));
+    tables
+}
