@@ -5,7 +5,7 @@
 #
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 #     -v xdrelay-state:/var/lib/xdrelay -v ./xdrelay.toml:/etc/xdrelay/xdrelay.toml:ro \
-#     -v ./contoso.secret:/run/secrets/contoso:ro -p 127.0.0.1:9464:9464 xdrelay
+#     -v ./contoso.secret:/run/secrets/contoso:ro -v ./admin.token:/run/secrets/admin:ro -p 127.0.0.1:9464:9464 xdrelay
 #
 # config/container.toml is an example of the configuration.
 FROM scratch

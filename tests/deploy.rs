@@ -57,7 +57,7 @@ fn text(output: &Output) -> String {
 #[test]
 fn systemd_finds_nothing_to_say_about_the_unit() {
     let drop_in = read("deploy/systemd/credential.conf.example").replace("\n#Load", "\nLoad");
-    assert_eq!(drop_in.matches("\nLoadCredential").count(), 3, "the examples behind `#` are tried too");
+    assert_eq!(drop_in.matches("\nLoadCredential").count(), 4, "the examples behind `#` are tried too");
     let Some(output) = analyze(&["verify"], &drop_in) else { return };
     // It ends with 0 on a bad unit too.
     assert_eq!(text(&output), "");
@@ -129,4 +129,18 @@ fn the_image_and_its_configuration_agree() {
     assert!(!dockerfile.lines().any(|line| line.starts_with("RUN")), "there is nothing in the image that could run");
     // What comes after: ten seconds after the first signal Docker sends SIGKILL.
     assert!(container.shutdown.grace.0 < Duration::from_secs(10));
+}
+
+#[test]
+fn the_manifests_and_their_configuration_agree() {
+    let (config, pod) = (example("deploy/kubernetes/xdrelay.toml"), read("deploy/kubernetes/statefulset.yaml"));
+    let admin = config.admin.as_ref().expect("a port for the probes");
+    assert!(pod.contains(&format!("containerPort: {} ", admin.listen.port())), "{}", admin.listen);
+    assert!(pod.contains(&format!("mountPath: {} }}", config.state_dir.display())), "{}", config.state_dir.display());
+    let default = config::default_files()[0].display().to_string();
+    assert!(pod.contains(&format!("args: [run, -c, {default}]")), "{default}");
+    // What a pod is given before it is killed, in seconds.
+    let grace = pod.split("terminationGracePeriodSeconds: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let grace: u64 = grace.and_then(|seconds| seconds.parse().ok()).expect("seconds");
+    assert!(config.shutdown.grace.0 + Duration::from_secs(15) <= Duration::from_secs(grace));
 }
