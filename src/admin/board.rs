@@ -125,6 +125,9 @@ pub struct TenantStatus {
     pub clock_skew_seconds: Option<f64>,
     /// Calls that may go at once: list by minute and hour, get by minute and hour.
     pub quota_remaining: [u32; 4],
+    /// Calls that the quota allows in any such window, in the same order.
+    #[serde(default)]
+    pub quota_limits: [u32; 4],
     /// Until the token ends.
     pub token_expires_seconds: Option<f64>,
     /// Until the certificate ends that tokens are asked for with; below zero since it has.

@@ -16,7 +16,6 @@ use crate::admin::board::{Board, Status};
 use crate::admin::history::{Line, STEP, Tempo};
 use crate::admin::metrics::{Metrics, age};
 use crate::admin::view::{self, Seen, View};
-use crate::core::quota::Limits;
 use crate::model::names::SinkName;
 use crate::store::Store;
 use crate::store::tally::{Behind, Tally};
@@ -35,8 +34,6 @@ const BEHIND_MAX: usize = 16;
 /// What the page is told of the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// The quota of each tenant: list and get.
-    pub limits: BTreeMap<String, [Limits; 2]>,
     /// The kind of each sink.
     pub kinds: BTreeMap<String, String>,
     /// Whether who looks has shown a token, and can sign out.

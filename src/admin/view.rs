@@ -154,6 +154,7 @@ fn tenant(status: &TenantStatus, diagnosis: &Diagnosis, calls: [u64; 4], up: Dur
         "rounds": status.rounds,
         "events": status.events,
         "calls": calls,
+        "limits": status.quota_limits,
         "ready": status.quota_remaining[1],
         "skew": status.clock_skew_seconds.map(|skew| (skew * 2.0).round() / 2.0),
         "certificate_days": certificate_days,
@@ -231,15 +232,11 @@ pub(crate) fn event(passing: &Passing, start: Instant) -> Value {
 
 /// What does not change while the daemon runs.
 pub(crate) fn fixed(shows_incidents: bool, known: &Known) -> Value {
-    let limits = known.limits.iter().map(|(name, [list, get])| {
-        (name.clone(), json!([list.per_minute, list.per_hour, get.per_minute, get.per_hour]))
-    });
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "shows_incidents": shows_incidents,
         "locked": known.is_locked,
         "late": diagnosis::LATE.as_secs(),
-        "limits": limits.collect::<Map<String, Value>>(),
         "kinds": known.kinds,
     })
 }

@@ -264,14 +264,12 @@ async fn serve(
 
 /// What the status page is told of the configuration.
 fn known(config: &Config) -> Known {
-    let limits =
-        config.tenants.iter().map(|(name, tenant)| (name.to_string(), [tenant.quota.list(), tenant.quota.get()]));
     let kind = |sink: &crate::config::sink::Sink| {
         serde_json::to_value(&sink.kind).ok()?.get("kind")?.as_str().map(str::to_owned)
     };
     let kinds = config.sinks.iter().filter_map(|(name, sink)| Some((name.to_string(), kind(sink)?)));
     let is_locked = config.admin.as_ref().is_some_and(|admin| admin.token.is_some());
-    Known { limits: limits.collect(), kinds: kinds.collect(), is_locked }
+    Known { kinds: kinds.collect(), is_locked }
 }
 
 /// Replays are reading: they stop when it does.

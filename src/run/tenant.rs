@@ -105,7 +105,9 @@ impl Tenant {
             list: quota(&store, &key, Endpoint::List, config.quota.list(), &clock)?,
             get: quota(&store, &key, Endpoint::Get, config.quota.get(), &clock)?,
         };
-        board.tenant(&name, |_| {});
+        let (list, get) = (config.quota.list(), config.quota.get());
+        let limits = [list.per_minute, list.per_hour, get.per_minute, get.per_hour];
+        board.tenant(&name, |status| status.quota_limits = limits);
         metrics.tenant_begins(&name);
         let said_certificate = Said::default();
         // The check of the configuration has said it at the start.

@@ -100,6 +100,8 @@ async fn tenants_come_go_and_change_and_the_others_notice_nothing() {
     assert!(passes(&before) <= passes(&after), "who stays goes on counting");
     let names: Vec<_> = after["tenants"].as_object().expect("tenants").keys().collect();
     assert_eq!(names, ["changes", "comes", "stays"]);
+    let limits = |name: &str| after["tenants"][name]["quota_limits"].clone();
+    assert_eq!((limits("comes"), limits("changes")), (limits("stays"), limits("stays")), "{after:#}");
     let metrics = ask(&origin, "/metrics").await;
     assert!(
         !metrics.contains("tenant=\"leaves\",kind") && !metrics.contains("quarantined{tenant=\"leaves\""),

@@ -189,11 +189,15 @@ impl Drop for Rsyslog {
     }
 }
 
-/// One line. A kill in the middle of a write leaves half a line, with the next one behind it: then the next one counts.
+/// One line. A kill in the middle of a write leaves half a line, perhaps half a character, with the next line behind it: then
+/// the next one counts.
 fn parsed(line: &[u8]) -> Option<Parsed> {
-    let line = std::str::from_utf8(line).ok()?;
-    let again = || line.rfind(FIRST_PROPERTY).and_then(|at| serde_json::from_str(&line[at..]).ok());
-    serde_json::from_str(line).ok().or_else(again)
+    let first = FIRST_PROPERTY.as_bytes();
+    let again = || {
+        let at = line.windows(first.len()).rposition(|part| part == first)?;
+        serde_json::from_slice(&line[at..]).ok()
+    };
+    serde_json::from_slice(line).ok().or_else(again)
 }
 
 /// Says what is missing; in CI nothing may be.

@@ -129,7 +129,7 @@ function quotaBars() {
     box,
     show(calls, limits) {
       bars.forEach(({ track, fill, left }, at) => {
-        const limit = limits?.[at] ?? 0, rest = Math.max(0, limit - calls[at]);
+        const limit = limits[at], rest = Math.max(0, limit - calls[at]);
         const share = limit === 0 ? 0 : rest / limit;
         fill.style.width = `${(share * 100).toFixed(1)}%`;
         attribute(track, "aria-valuemax", limit);
@@ -157,7 +157,7 @@ function tenantDetail(row) {
     trouble.show(view);
     lag.show(history.lag);
     freshness.show(history.freshness);
-    bars.show(view.calls, state.fixed.limits?.[row.name]);
+    bars.show(view.calls, view.limits);
     write(ready, `${number.format(view.ready)} may go at once`);
     const kinds = Object.entries(view.events).map(([kind, count]) => `${number.format(count)} ${kind}`);
     own.show([
