@@ -1,7 +1,7 @@
 //! Delivers again from the source: reads a window on the quota's own lane and puts every row of it into the outbox once more.
 //! It gives way to live reading in everything: quota, room, disk. It moves no cursor and forgets no mark.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,14 @@ use crate::admin::replay::{Blame, End, Order, Progress, Request};
 use crate::config::Config;
 use crate::core::backoff::Backoff;
 use crate::core::poller::Committed;
+use crate::core::quarantine::Quarantined;
 use crate::core::quota::{Lane, QuotaState};
 use crate::core::reading::{Reading, Refusals, Step};
 use crate::core::seen::{self, Verdict};
 use crate::model::incident::Row;
 use crate::model::names::TenantName;
 use crate::model::page::{FetchError, Page, Query, Window};
+use crate::model::timestamp::Timestamp;
 use crate::run::clock::Clock;
 use crate::run::complete::{self, Asker, Kept};
 use crate::run::daemon::{self, RunError};
@@ -60,6 +62,7 @@ struct Job<'a> {
     request: &'a Request,
     progress: &'a watch::Sender<Progress>,
     told: Told,
+    left_out: LeftOut,
 }
 
 /// What this replay has had already: pages overlap, and a window may be read twice.
@@ -69,6 +72,20 @@ struct Told {
     incidents: HashSet<u64>,
     /// How many of them the progress knows of.
     counted: u64,
+}
+
+/// How often a call has failed in a row, and how long to wait for the next one.
+struct Patience {
+    failures: u32,
+    backoff: Backoff,
+}
+
+/// What could not be read, which everything else was delivered around.
+#[derive(Default)]
+struct LeftOut {
+    /// Whose, and from when on: a window may be read several times.
+    windows: BTreeSet<(TenantName, Timestamp)>,
+    first: Option<String>,
 }
 
 /// Why a replay cannot go on.
@@ -189,7 +206,7 @@ impl Replayer {
 
     /// One tenant after the other.
     async fn run(&self, tenants: &[Arc<Tenant>], request: &Request, progress: &watch::Sender<Progress>) -> End {
-        let mut job = Job { request, progress, told: Told::default() };
+        let mut job = Job { request, progress, told: Told::default(), left_out: LeftOut::default() };
         for tenant in tenants {
             progress.send_modify(|progress| progress.tenant = Some(tenant.name.clone()));
             job.told = Told::default();
@@ -199,7 +216,7 @@ impl Replayer {
                 return End::Failed { blame, why: format!("tenant {}: {why}", tenant.name) };
             }
         }
-        End::Complete
+        job.left_out.end()
     }
 
     async fn tenant(&self, tenant: &Tenant, job: &mut Job<'_>) -> Result<(), Failed> {
@@ -222,7 +239,9 @@ impl Replayer {
             (poller.quarantine().around(window), poller.clock().latest())
         };
         let horizon = time.unwrap_or(window.from).max(window.from);
-        let mut reading = Reading::new(&windows, tenant.page_size(), Refusals::default(), horizon, false);
+        let mut reading = Reading::new(&windows, tenant.page_size(), Refusals::default(), horizon, false)
+            .listing_alerts_apart(tenant.client.asks_for_alerts_apart());
+        let mut patience = Patience::of(tenant);
         loop {
             // What was read has been taken.
             hands::put_down();
@@ -231,31 +250,43 @@ impl Replayer {
                 Step::Complete => return Ok(true),
                 Step::Broken(_) => return Ok(false),
                 Step::Quarantine(window) => {
-                    let (from, to) = (window.from, window.to);
-                    tracing::warn!(tenant = %tenant.name, %from, %to, why = window.why, "a replay goes around what cannot be read");
+                    job.left_out.note(tenant, &window);
                     reading.went_around();
                     continue;
                 }
             };
-            match self.fetch(tenant, &query, job).await? {
+            let error = match self.fetch(tenant, &query, job).await? {
+                // Nobody would look for what is missing on it.
+                Ok(Page { incomplete: Some(why), .. }) => FetchError::Unavailable { after: None, why },
                 Ok(page) => {
+                    patience = Patience::of(tenant);
                     let wanted = reading.wants_rows();
                     reading.read(&page.rows, tenant.clock.now());
                     if wanted {
                         self.take(tenant, page, job).await?;
                     }
+                    continue;
                 }
-                Err(error) if reading.failed(&error, None, tenant.clock.now()) => {}
-                Err(error) => return Err(Failed(Blame::Source, error.to_string())),
+                // There is a way around it.
+                Err(error) if reading.failed(&error, None, tenant.clock.now()) => {
+                    patience = Patience::of(tenant);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let pause = patience.pause_after(&error)?;
+            if let FetchError::Throttled { .. } = error {
+                tenant.decisions().list.block_until(tenant.clock.now() + pause);
             }
+            job.waits(Some(format!("{error}; it is tried again in {} s", pause.as_secs().max(1))));
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// The answer to a call, tried again where that may help. An answer that is too large is the caller's business.
+    /// The answer to a call, with a new token where that is all it wants.
     async fn fetch(&self, tenant: &Tenant, query: &Query, job: &Job<'_>) -> Result<Result<Page, FetchError>, Failed> {
-        let mut backoff = Backoff::new(RETRY.0, RETRY.1, seed(&tenant.name));
         let mut has_new_token = false;
-        for failures in 1.. {
+        loop {
             let charged = self.slot(tenant, job).await?;
             tenant.store.set_quota(&tenant.key, Endpoint::List, charged).await?;
             job.waits(None);
@@ -272,38 +303,11 @@ impl Replayer {
                 },
                 Err(error) => Err(error),
             };
-            let error = match answer {
-                Err(FetchError::Unauthorized { .. }) if !has_new_token => {
-                    has_new_token = true;
-                    continue;
-                }
-                Err(error) => error,
-                // Nobody would look for what is missing on it.
-                Ok(Page { incomplete: Some(why), .. }) => FetchError::Unavailable { after: None, why },
-                Ok(page) => return Ok(Ok(page)),
-            };
-            let why = error.to_string();
-            let pause = match error {
-                FetchError::TooLarge { .. } | FetchError::Rejected { .. } => return Ok(Err(error)),
-                FetchError::Unauthorized { .. } | FetchError::Refused { .. } => {
-                    return Err(Failed(Blame::Credential, why));
-                }
-                FetchError::NotFound => return Err(Failed(Blame::Source, why)),
-                FetchError::Throttled { after, .. } => {
-                    let pause = after.unwrap_or(THROTTLED.0).min(THROTTLED.1);
-                    tenant.decisions().list.block_until(tenant.clock.now() + pause);
-                    pause
-                }
-                FetchError::Unavailable { after, .. } => after.unwrap_or_default().clamp(backoff.pause(), THROTTLED.1),
-                FetchError::Garbled { .. } => backoff.pause(),
-            };
-            if FAILURES_MAX <= failures {
-                return Err(Failed(Blame::Source, format!("{failures} times in a row: {why}")));
+            match answer {
+                Err(FetchError::Unauthorized { .. }) if !has_new_token => has_new_token = true,
+                answer => return Ok(answer),
             }
-            job.waits(Some(format!("{why}; it is tried again in {} s", pause.as_secs().max(1))));
-            tokio::time::sleep(pause).await;
         }
-        Err(Failed(Blame::Source, "no answer".into()))
     }
 
     /// Waits for room and then for the quota, and takes one call of it.
@@ -374,6 +378,51 @@ impl Job<'_> {
             progress.waiting = why;
             differs
         });
+    }
+}
+
+impl Patience {
+    fn of(tenant: &Tenant) -> Self {
+        Self { failures: 0, backoff: Backoff::new(RETRY.0, RETRY.1, seed(&tenant.name)) }
+    }
+
+    /// How long to wait before a call that failed so is made again; why not where that does not help.
+    fn pause_after(&mut self, error: &FetchError) -> Result<Duration, Failed> {
+        let pause = match error {
+            FetchError::Unauthorized { .. } | FetchError::Refused { .. } => {
+                return Err(Failed(Blame::Credential, error.to_string()));
+            }
+            FetchError::NotFound | FetchError::TooLarge { .. } | FetchError::Rejected { .. } => {
+                return Err(Failed(Blame::Source, error.to_string()));
+            }
+            FetchError::Throttled { after, .. } => after.unwrap_or(THROTTLED.0).min(THROTTLED.1),
+            FetchError::Unavailable { after, .. } => after.unwrap_or_default().clamp(self.backoff.pause(), THROTTLED.1),
+            FetchError::Garbled { .. } => self.backoff.pause(),
+        };
+        self.failures += 1;
+        if FAILURES_MAX <= self.failures {
+            return Err(Failed(Blame::Source, format!("{} times in a row: {error}", self.failures)));
+        }
+        Ok(pause)
+    }
+}
+
+impl LeftOut {
+    fn note(&mut self, tenant: &Tenant, window: &Quarantined) {
+        let (from, to, why) = (window.from, window.to, &window.why);
+        tracing::warn!(tenant = %tenant.name, %from, %to, why, "a replay goes around what cannot be read");
+        self.windows.insert((tenant.name.clone(), from));
+        self.first.get_or_insert_with(|| format!("tenant {}, from {from} to {to}: {why}", tenant.name));
+    }
+
+    /// How a replay ends that has read everything else.
+    fn end(self) -> End {
+        let Some(first) = self.first else { return End::Complete };
+        let count = self.windows.len();
+        let why = format!(
+            "everything else was read, but what was changed in {count} windows of time cannot be; the first: {first}"
+        );
+        End::Failed { blame: Blame::Source, why }
     }
 }
 
