@@ -3,11 +3,8 @@
 # The binary is built outside, statically, so that the image needs neither a base image nor a toolchain:
 # deploy/container/build does both steps and says which tag it made.
 #
-#   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
-#     -v xdrelay-state:/var/lib/xdrelay -v ./xdrelay.toml:/etc/xdrelay/xdrelay.toml:ro \
-#     -v ./contoso.secret:/run/secrets/contoso:ro -v ./admin.token:/run/secrets/admin:ro -p 127.0.0.1:9464:9464 xdrelay
-#
-# config/container.toml is an example of the configuration.
+# The README has the commands, from here to the first event; config/container.toml is an example of the configuration. What is mounted
+# into it (the configuration, secrets) has to be readable for the user below.
 FROM scratch
 
 COPY target/container/root/ /

@@ -1,6 +1,9 @@
 //! The rules of the house that a machine can check: layers, purity of the core, documentation that names everything. Not
 //! taste, not length.
 
+#[path = "tidy/links.rs"]
+mod links;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

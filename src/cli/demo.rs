@@ -175,7 +175,7 @@ fn conclude(place: &Place, counts: &BTreeMap<Kind, u64>) -> Result<(), Exit> {
     let kinds = kinds.collect::<Vec<_>>().join(", ");
     output::line(format_args!("\ndelivered {} events: {kinds}", counts.values().sum::<u64>()))?;
     output::line(format_args!("look at them in {}", place.incidents.display()))?;
-    Ok(output::line("for a real tenant: start from config/minimal.toml, then `xdrelay check -c FILE`")?)
+    Ok(output::line("for a real tenant: `xdrelay init` asks four questions and says what to do")?)
 }
 
 fn status_line(board: &Board, delivered: u64) -> String {

@@ -225,8 +225,19 @@ fn answer<T: FromStr<Err = String> + Clone>(
     ))
 }
 
+/// The daemon's own user has to read it, whatever umask root has; there is no secret in it.
 fn write(path: &Path, text: &str) -> Result<(), Exit> {
-    std::fs::write(path, text).map_err(|error| Exit::new(exit::IO, format!("{}: {error}", path.display())))
+    use std::os::unix::fs::PermissionsExt;
+    let is_new = !path.exists();
+    let written = std::fs::write(path, text).and_then(|()| match is_new {
+        true => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)),
+        false => Ok(()),
+    });
+    written.map_err(|error| {
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let remedy = if denied { "; run it with sudo, or name another place with --output" } else { "" };
+        Exit::new(exit::IO, format!("{}: {error}{remedy}", path.display()))
+    })
 }
 
 fn is_guid(text: &str) -> bool {
@@ -290,6 +301,27 @@ mod tests {
                     assert!(steps.contains("SecurityIncident.Read.All"), "{steps}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_steps_for_systemd_are_those_of_the_readme() {
+        let answers = Answers {
+            tenant_id: "11111111-2222-3333-4444-555555555555".parse().expect("an id"),
+            client_id: "66666666-7777-8888-9999-000000000000".parse().expect("an id"),
+            sign_in: SignIn::ClientSecret,
+            // In no directory that is there already on the machine of the test.
+            sink: "/var/log/xdrelay/incidents.ndjson".parse().expect("a file"),
+        };
+        let flowing = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let readme: Vec<String> = include_str!("../../README.md").lines().map(flowing).collect();
+        let steps = entra::steps(&answers, Path::new("/etc/xdrelay/xdrelay.toml"));
+        let commands =
+            steps.lines().map(flowing).filter(|line| line.starts_with("sudo ") || line.starts_with("printf "));
+        let commands: Vec<String> = commands.collect();
+        assert!(8 <= commands.len(), "{commands:#?}");
+        for command in commands {
+            assert!(readme.contains(&command), "README.md does not say: {command}");
         }
     }
 

@@ -89,7 +89,7 @@ fn text_of(path: &Path) -> Result<String, (String, Option<String>)> {
     use std::io::ErrorKind;
     let unreadable = |error: std::io::Error| {
         let (what, remedy) = if error.kind() == ErrorKind::NotFound {
-            let remedy = "name one with -c, begin with config/minimal.toml";
+            let remedy = "name one with -c, or let `xdrelay init` write one";
             ("there is no such file".to_owned(), Some(remedy))
         } else if error.kind() == ErrorKind::InvalidData {
             ("the file is not UTF-8".to_owned(), Some("save it as UTF-8"))

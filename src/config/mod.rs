@@ -71,7 +71,7 @@ pub enum OnCorrupt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outbox {
-    /// Bytes that wait for sinks at most, compressed; a sink further behind is detached.
+    /// Bytes that wait for sinks at most, compressed; beyond that polling pauses.
     pub max_size: Size,
     /// Bytes that the disk must have left; below it polling pauses.
     pub min_free: Size,

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::report::Report;
 use crate::config::tenant::{Start, Tenant};
+use crate::config::variables::variable_of;
 use crate::identity::Credential;
 use crate::identity::certificate::{Certificate, ENDS_SOON};
 use crate::identity::workload_identity::{CLIENT_ID_VARIABLE, WorkloadIdentity};
@@ -20,6 +21,8 @@ use crate::transport::{proxy, tls};
 
 /// Characters of `admin.token` at least.
 const TOKEN_MIN: usize = 16;
+/// Below this systemd has what `LoadCredential=` names, a directory for each service.
+const CREDENTIALS: &str = "/run/credentials";
 /// The remedy where a path may be something else.
 const NOT_SHOWN: &str = "what stands here is not shown, since it does not begin with a slash: should it be the secret itself, put \
                          that into a file and the file's path here";
@@ -141,7 +144,11 @@ fn own_certificate(around: &Key, certificate: &Certificate, report: &mut Report)
     }
     let remedy = "upload the next one under Certificates & secrets of the app registration and put it there";
     match certificate.expires_at().map(|end| end.duration_since(SystemTime::now())) {
-        Err(error) => return report.error(key, error.to_string(), None),
+        Err(error) => {
+            let key_file = &around.child("private_key");
+            let remedy = of_systemd(key, own).or_else(|| of_systemd(key_file, private_key?));
+            return report.error(key, error.to_string(), remedy);
+        }
         // No error: a certificate expires while nobody touches anything, and must not keep other tenants from being read.
         Ok(Err(_)) => report.warning(key, "the certificate has expired", Some(remedy.into())),
         Ok(Ok(left)) if left < ENDS_SOON => {
@@ -218,7 +225,8 @@ fn secret_file(key: &Key, path: &Path, source: &SecretSource, report: &mut Repor
             report.error(key, format!("{shown} is empty"), Some("write the secret into it".into()));
         }
         Err(SecretError::File { why, .. }) => {
-            report.error(key, format!("{shown} cannot be read: {why}"), Some(remedy.into()));
+            let remedy = of_systemd(key, path).unwrap_or_else(|| remedy.into());
+            report.error(key, format!("{shown} cannot be read: {why}"), Some(remedy));
         }
         Err(SecretError::Env(_) | SecretError::Unclear | SecretError::Unusable { .. }) => {
             report.error(key, "names no secret", None)
@@ -227,6 +235,17 @@ fn secret_file(key: &Key, path: &Path, source: &SecretSource, report: &mut Repor
     if path.is_file() && source.readable_by_everybody().is_some() {
         report.warning(key, format!("everybody can read {shown}"), Some("chmod 0400, or 0440 with a group".into()));
     }
+}
+
+/// The remedy where a secret is missing that systemd hands over: outside of the running service it is not there, and whoever
+/// checks before the first start has to name the file that it is made from.
+fn of_systemd(key: &Key, path: &Path) -> Option<String> {
+    let name = path.strip_prefix(CREDENTIALS).ok().filter(|_| !path.exists())?.file_name()?.to_str()?;
+    let variable = variable_of(key).map(|variable| format!(": {variable}=/etc/xdrelay/secrets/{name} xdrelay check"));
+    let how = variable.unwrap_or_default();
+    Some(format!(
+        "systemd puts it there when the service starts (LoadCredential={name}:FILE); to check before that, name that FILE{how}"
+    ))
 }
 
 fn authorities(key: &Key, path: &Path, report: &mut Report) {

@@ -58,6 +58,14 @@ pub(crate) fn located(env: &BTreeMap<String, String>, layer: usize, report: &mut
     located
 }
 
+/// The variable that sets a key, where a shell knows such a name.
+pub(crate) fn variable_of(key: &Key) -> Option<String> {
+    let plain =
+        |part: &String| part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_named = key.parts().iter().all(|part| plain(part) && !part.contains(SEPARATOR));
+    is_named.then(|| format!("{PREFIX}{}", key.parts().join(SEPARATOR).to_ascii_uppercase()))
+}
+
 fn place(name: &str) -> Place {
     Place::Env { name: name.to_owned() }
 }

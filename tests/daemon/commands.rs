@@ -78,6 +78,7 @@ async fn a_check_tries_everything_and_leaves_nothing_behind() {
     let words = ["tenant contoso", "client secret", "Incident.Read.All", "1 row", "against the server", "sink file"];
     place.command(&["check"]).expect(0, &words);
     assert!(!place.state().exists(), "it makes no state directory");
+    assert!(!place.path("file.ndjson").exists(), "nor the file of a sink, which would be root's where root checks");
     let found = place.command(&["check", "--json"]).expect(0, &[]).json();
     assert_eq!(found["ok"], true);
     assert_eq!(found["tenants"]["contoso"]["roles"][0], "Incident.Read.All", "{found}");

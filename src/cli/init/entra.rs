@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::api::graph::PERMISSION;
 use crate::cli::init::template::{NO_ID_YET, name};
 use crate::cli::init::{Answers, Destination, SignIn};
+use crate::config;
 
 /// Microsoft Graph, as every tenant knows it (Entra's list of first-party applications).
 const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
@@ -44,19 +45,40 @@ pub(crate) fn steps(answers: &Answers, file: &Path) -> String {
     if let Some((secret, what)) = secret_of(&answers.sink) {
         step(&format!("Put {what} where only root reads"), &keep(secret));
     }
-    let file = file.display();
-    let variable = format!("XDRELAY__TENANTS__{}__CREDENTIAL", name.to_ascii_uppercase());
-    let by_hand = match answers.sign_in {
-        SignIn::ClientSecret => format!("{variable}__FILE=/etc/xdrelay/secrets/{name} "),
-        SignIn::Certificate => format!("{variable}__CERTIFICATE=/etc/xdrelay/secrets/{name} "),
+    step("Try it", &trial(answers, &name, file));
+    step("Run it as a service", &service(answers, &name, file));
+    text.push_str("\nIn a container or on Kubernetes instead: the README of xdrelay says how.\n");
+    text.trim_end().to_owned()
+}
+
+/// `check` before the first start, when systemd has handed over no secret and made no directory yet.
+fn trial(answers: &Answers, name: &str, file: &Path) -> String {
+    let tenant = format!("XDRELAY__TENANTS__{}__CREDENTIAL", name.to_ascii_uppercase());
+    let of_tenant = match answers.sign_in {
+        SignIn::ClientSecret => format!("{tenant}__FILE=/etc/xdrelay/secrets/{name} "),
+        SignIn::Certificate => format!("{tenant}__CERTIFICATE=/etc/xdrelay/secrets/{name} "),
         SignIn::ManagedIdentity | SignIn::WorkloadIdentity => String::new(),
     };
-    step("Try it", &format!("sudo {by_hand}xdrelay check -c {file}"));
-    step("Run it as a service", &service(answers, &name, &file.to_string()));
-    text.push_str(
-        "\nIn a container or on Kubernetes instead: deploy/kubernetes/README.md and the Dockerfile say how.\n",
-    );
-    text.trim_end().to_owned()
+    let of_sink = match answers.sink {
+        Destination::Splunk(_) => "XDRELAY__SINKS__SPLUNK__TOKEN__FILE=/etc/xdrelay/secrets/splunk ",
+        Destination::Elasticsearch(_) => "XDRELAY__SINKS__ELASTIC__AUTH__KEY__FILE=/etc/xdrelay/secrets/elastic ",
+        Destination::File(_) | Destination::Syslog(_) | Destination::Http(_) => "",
+    };
+    let directory = match &answers.sink {
+        Destination::File(path) => path.parent().filter(|directory| !directory.is_dir()),
+        Destination::Splunk(_) | Destination::Elasticsearch(_) | Destination::Syslog(_) | Destination::Http(_) => None,
+    };
+    let directory = directory.map(|directory| format!("  sudo install -d -m 0750 {}\n", directory.display()));
+    let configuration = match is_default(file) {
+        true => String::new(),
+        false => format!(" -c {}", file.display()),
+    };
+    format!("{}  sudo {of_tenant}{of_sink}xdrelay check{configuration}", directory.unwrap_or_default())
+}
+
+/// Whether the daemon finds it without being told.
+fn is_default(file: &Path) -> bool {
+    config::default_files().iter().any(|default| default == file)
 }
 
 fn registration(app: Option<&str>, file: &Path) -> String {
@@ -145,7 +167,7 @@ fn secret_of(sink: &Destination) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn service(answers: &Answers, name: &str, file: &str) -> String {
+fn service(answers: &Answers, name: &str, file: &Path) -> String {
     let tenant = match answers.sign_in {
         SignIn::ClientSecret | SignIn::Certificate => Some(name),
         SignIn::ManagedIdentity | SignIn::WorkloadIdentity => None,
@@ -156,7 +178,10 @@ fn service(answers: &Answers, name: &str, file: &str) -> String {
         .chain(sink)
         .map(|secret| format!("LoadCredential={secret}:/etc/xdrelay/secrets/{secret}"))
         .collect();
-    let mut text = format!("  sudo install -D -m 0644 {file} /etc/xdrelay/xdrelay.toml\n");
+    let mut text = match is_default(file) {
+        true => String::new(),
+        false => format!("  sudo install -D -m 0644 {} /etc/xdrelay/xdrelay.toml\n", file.display()),
+    };
     if !secrets.is_empty() {
         let lines: Vec<String> = secrets.iter().map(|line| format!("'{line}'")).collect();
         write!(
@@ -169,7 +194,11 @@ fn service(answers: &Answers, name: &str, file: &str) -> String {
     }
     text.push_str(
         "  sudo systemctl daemon-reload && sudo systemctl enable --now xdrelay\n  \
-         sudo xdrelay status",
+         sudo xdrelay status\n  \
+         sudo xdrelay replay --since 7d      # nothing is new yet? what was changed in the last week",
     );
+    if let Destination::File(path) = &answers.sink {
+        write!(text, "\n  sudo tail -n 3 {}", path.display()).expect("a String takes every write");
+    }
     text
 }

@@ -21,7 +21,8 @@ pub(crate) fn name(TenantId(id): &TenantId) -> String {
 /// The whole file.
 pub(crate) fn configuration(answers: &Answers) -> String {
     let mut text = String::from(
-        "# Made by `xdrelay init`. Every key with its default: config/full.toml, or `xdrelay config show`.\n\
+        "# Made by `xdrelay init`. Every key with its default: `xdrelay config show`, or with words full.toml in config/ and in\n\
+         # /usr/share/doc/xdrelay/examples.\n\
          # After a change: `xdrelay check` says everything that is wrong, and tries each tenant and each sink.\n\n\
          # The ledger: what was read and what is still to be delivered. A local disk.\n\
          state_dir = \"/var/lib/xdrelay\"\n",
@@ -89,9 +90,11 @@ fn sink(text: &mut String, destination: &Destination) {
     match destination {
         Destination::File(path) => {
             line(format_args!(
-                "\n[sinks.archive]\n# One JSON object a line, synced before it counts; rotated by itself.\nkind = \"file\""
+                "\n[sinks.archive]\n# One JSON object a line, synced before it counts.\nkind = \"file\""
             ));
             line(format_args!("path = {:?}", path.display().to_string()));
+            line(format_args!("# A new file when this one would become larger; seven old ones are kept."));
+            line(format_args!("rotate_size = \"1 GiB\""));
         }
         Destination::Syslog(url) => {
             line(format_args!(

@@ -4,7 +4,7 @@ use crate::sink::elasticsearch::bulk::TENANT;
 
 /// Bytes of a name at most.
 const NAME_SIZE_MAX: usize = 255;
-/// Bytes of a tenant's name at most (`config/compose.rs`).
+/// Bytes of a tenant's name at most (`src/config/compose.rs`).
 const TENANT_SIZE_MAX: usize = 64;
 /// Types of data streams for which clusters come with templates that take any name of three parts.
 const TYPES: [&str; 4] = ["logs-", "metrics-", "traces-", "synthetics-"];
