@@ -1,5 +1,5 @@
-//! The JSON Schema that `xdrelay config schema` prints, held against the loader by somebody else's validator: what the loader takes the
-//! schema takes, what the loader finds wrong in the form of a file the schema finds too, and both know the same keys.
+//! The JSON Schema that `xdrelay config schema` prints, held against the loader by somebody else's validator: what the loader takes
+//! the schema takes, what the loader finds wrong in the form of a file the schema finds too, and both know the same keys.
 
 #[path = "config/cases.rs"]
 mod cases;

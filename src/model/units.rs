@@ -29,8 +29,8 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// What [`Span`] reads, as a pattern of JSON Schema: what `humantime` does, blanks between digits included. How large a number may be,
-/// and how exact a part of a month, is left to the reading.
+/// What [`Span`] reads, as a pattern of JSON Schema: what `humantime` does, blanks between digits included. How large a number may
+/// be, and how exact a part of a month, is left to the reading.
 const SPAN: &str = concat!(
     r"^(?:0|\s*(?:[0-9][0-9\s]*(?:(?:\.\s*[0-9][0-9\s]*)?",
     r"(?:usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h",

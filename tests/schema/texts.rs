@@ -1,5 +1,5 @@
-//! Texts and numbers with a grammar of their own: what the schema takes, the loader reads, and the other way round. How large a number
-//! may be and how many days a month has is left to the loader, so that no text here asks for it.
+//! Texts and numbers with a grammar of their own: what the schema takes, the loader reads, and the other way round. How large a
+//! number may be and how many days a month has is left to the loader, so that no text here asks for it.
 
 use std::cell::Cell;
 use std::str::FromStr;
