@@ -15,6 +15,7 @@ mod rows;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -40,7 +41,7 @@ pub struct Settings {
 ///
 /// Hosts: Microsoft Defender XDR for US Government customers (`usgov.md`), and Graph's page of national clouds. The audiences of
 /// Defender's government clouds are not documented; clients in the field take the base URL, and so do we.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cloud {
     /// The public one.

@@ -59,7 +59,7 @@ enum Command {
     #[command(subcommand)]
     State(state::StateCommand),
     Render(render::Render),
-    /// Show the effective configuration.
+    /// Show the effective configuration, or the JSON Schema of all configurations.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Init(init::Init),

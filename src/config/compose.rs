@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::Cloud;
@@ -9,6 +10,7 @@ use crate::config::key::{Key, is_bare, looks_secret};
 use crate::config::nearest::nearest;
 use crate::config::poll::{Poll, Quota};
 use crate::config::report::Report;
+use crate::config::schema::Name;
 use crate::config::section::{Hints, NO_SECRETS, keys_of, read};
 use crate::config::sink::{KindName, Sink};
 use crate::config::tenant::{Start, Tenant};
@@ -34,42 +36,66 @@ const TABLES: [&str; 8] = ["tenants", "poll", "quota", "outbox", "sinks", "shutd
 const OF_EVERY_SINK: [&str; 9] =
     ["kind", "format", "tenants", "split", "filter", "max_event_size", "leef", "ecs", "ocsf"];
 /// Characters of a name at most: it is in every event's id and in every metric.
-const NAME_MAX: usize = 64;
+pub(crate) const NAME_MAX: usize = 64;
 
 /// The keys outside all tables.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct General {
-    state_dir: Option<std::path::PathBuf>,
+pub(crate) struct General {
+    /// Where the ledger is: a directory of its own, on a local disk.
+    state_dir: std::path::PathBuf,
+    /// What to do with a ledger that is damaged.
     on_corrupt: OnCorrupt,
 }
 
+impl Default for General {
+    fn default() -> Self {
+        Self { state_dir: "/var/lib/xdrelay".into(), on_corrupt: OnCorrupt::default() }
+    }
+}
+
 /// The keys of `[admin]`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AdminKeys {
+    /// Where `/metrics`, `/healthz`, `/readyz` and the status page are: an IP address with a port. Left out: off.
+    #[schemars(example = "127.0.0.1:9464")]
     listen: Option<String>,
+    /// Who shows this may look. Anywhere but on loopback it is needed.
     token: Option<SecretSource>,
+    /// Whether the status page shows titles and severities of the incidents that pass.
     show_incidents: bool,
 }
 
 /// The keys of `[tenants.NAME]` that are not tables themselves.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantKeys {
+    /// Its GUID, the Directory (tenant) ID in Entra, or one of its domains.
     tenant_id: String,
+    /// The Application (client) ID of the app registration, or that of a user-assigned managed identity. With a managed identity,
+    /// left out: the host's own; with a workload identity: what the platform says.
     client_id: Option<String>,
+    /// The API that is asked.
     #[serde(default)]
     api: Dialect,
+    /// Where the tenant lives.
     #[serde(default)]
     cloud: Cloud,
+    /// From when on incidents are taken at the first run: "now", a look-back, or a time. Later runs go on where the last one ended.
     #[serde(default)]
     start: Start,
+    /// The API's base instead of the one of `cloud`.
     api_url: Option<url::Url>,
+    /// The token endpoint's base instead of the one of `cloud`.
     login_url: Option<url::Url>,
+    /// Whom the token is for, instead of the one of `cloud`.
     audience: Option<String>,
+    /// An authority trusted beside the others (PEM): that of a proxy which opens TLS.
     tls_ca_file: Option<std::path::PathBuf>,
+    /// A proxy; left out: the environment's.
     proxy_url: Option<url::Url>,
+    /// What goes with the proxy.
     #[serde(default)]
     proxy: proxy::Settings,
 }
@@ -85,7 +111,7 @@ pub(crate) fn config(mut tree: Node, report: &mut Report) -> Config {
     let general: General = read(&mut tree, &root, hints, report).unwrap_or_default();
     let common = Common::read(table("poll"), table("quota"), report);
     Config {
-        state_dir: general.state_dir.unwrap_or_else(|| "/var/lib/xdrelay".into()),
+        state_dir: general.state_dir,
         on_corrupt: general.on_corrupt,
         tenants: named(table("tenants"), "tenants", report, |node, key, report| tenant(node, key, &common, report))
             .map(|(name, tenant)| (TenantName::new(name), tenant))
@@ -314,33 +340,48 @@ fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
 
 /// The credential alone first: what is wrong in it is said as for a tenant.
 fn azure_monitor(mut node: Node, key: &Key, report: &mut Report) -> Option<azure_monitor::Config> {
-    let mut is_wrong = false;
+    let (mut is_wrong, mut needs_id) = (false, true);
     if let Some(credential) = node.table_mut().and_then(|table| table.get_mut("credential")) {
-        is_wrong = credential_of(credential.clone(), &key.child("credential"), report).is_none();
+        let read = credential_of(credential.clone(), &key.child("credential"), report);
+        needs_id = read.as_ref().is_none_or(Credential::needs_client_id);
+        is_wrong = read.is_none();
         if is_wrong {
             // In its place one that is right, so that the rest is checked all the same.
             let kind = ("kind".to_owned(), Node::Text("managed_identity".into()));
             *credential = Node::Table([kind].into_iter().collect());
         }
     }
+    if needs_id && node.at(&["client_id".to_owned()]).is_none() {
+        report.missing(&key.child("client_id"), tenant_missing("client_id"));
+    }
     let config = sink_kind(node, key, KindName::AzureMonitor, report)?;
     (!is_wrong).then_some(config)
 }
 
 /// The keys of every sink.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CommonSinkKeys {
+pub(crate) struct CommonSinkKeys {
+    /// What kind of sink it is.
     kind: KindName,
+    /// How events are written; left out: json, and ecs for `elasticsearch`.
     format: Option<Format>,
+    /// The tenants whose events it gets; left out: all.
+    #[schemars(with = "Option<Vec<Name>>", length(min = 1))]
     tenants: Option<Vec<TenantName>>,
+    /// Whether one event is sent as several; left out: no.
     split: Option<Split>,
+    /// Which incidents it gets; left out: all.
     filter: Option<Filter>,
+    /// Bytes of one record at most, beside what the kind itself can take; a larger event is reduced to that, and marked.
     max_event_size: Option<Size>,
+    /// For `format = "leef"`.
     #[serde(default)]
     leef: leef::Config,
+    /// For `format = "ecs"`.
     #[serde(default)]
     ecs: ecs::Config,
+    /// For `format = "ocsf"`.
     #[serde(default)]
     ocsf: ocsf::Config,
 }
@@ -375,7 +416,6 @@ fn sink_kind<T: for<'de> Deserialize<'de>>(
         }
         "stream" => Some("such as stream = \"Custom-XdrIncidents\", as the rule declares it".into()),
         "tenant_id" => Some("the Directory (tenant) ID of the app registration".into()),
-        "client_id" => Some("the Application (client) ID of the app registration".into()),
         "credential" => Some(format!("such as {CREDENTIAL}")),
         "topic" => Some("such as topic = \"defender-incidents\"".into()),
         _ => None,

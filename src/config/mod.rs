@@ -13,6 +13,7 @@ mod nearest;
 pub mod poll;
 pub mod problem;
 mod report;
+pub mod schema;
 mod section;
 mod show;
 pub mod sink;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::problem::{Problem, Problems};
@@ -57,7 +59,7 @@ pub struct Config {
 }
 
 /// What to do with a ledger that is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnCorrupt {
     /// Begin anew from the checkpoint file: duplicates, no loss.
@@ -68,7 +70,7 @@ pub enum OnCorrupt {
 }
 
 /// The keys of `[outbox]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Outbox {
     /// Bytes that wait for sinks at most, compressed; beyond that polling pauses.
@@ -84,7 +86,7 @@ impl Default for Outbox {
 }
 
 /// The keys of `[shutdown]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// How long deliveries may take to reach a safe point.
@@ -110,7 +112,7 @@ pub struct Admin {
 }
 
 /// The keys of `[log]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// How a line looks.
@@ -126,7 +128,7 @@ impl Default for Log {
 }
 
 /// How a line of the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// For people.

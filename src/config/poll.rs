@@ -1,8 +1,10 @@
 //! The keys of `[poll]` and `[quota]`: how a tenant is read and how often it is asked. Decides nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::quota::Limits;
@@ -12,7 +14,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 /// How a tenant is read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Poll {
     /// How often what is new is asked for.
@@ -105,9 +107,24 @@ impl<'de> Deserialize<'de> for Interval {
     }
 }
 
+impl JsonSchema for Interval {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Interval".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let auto = json_schema!({ "const": "auto", "description": "As often as the quota allows." });
+        json_schema!({ "type": "string", "anyOf": [auto, Span::json_schema(generator)] })
+    }
+}
+
 /// How often a tenant may be asked: calls in any sliding window, of one app registration. The defaults are what Microsoft
 /// documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
     /// Pages in any 60 s.
@@ -196,6 +213,20 @@ impl<'de> Deserialize<'de> for Share {
         let part = f64::deserialize(deserializer)?;
         let why = || serde::de::Error::custom(format!("{part} is no share: a number above 0 and at most 1"));
         Self::new(part).ok_or_else(why)
+    }
+}
+
+impl JsonSchema for Share {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Share".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1, "examples": [0.5] })
     }
 }
 

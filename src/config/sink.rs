@@ -1,5 +1,6 @@
 //! The keys of `[sinks.NAME]`: those of every sink here, those of its kind in the sink's own file. Opens nothing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::filter::Filter;
@@ -40,8 +41,9 @@ impl Sink {
 }
 
 /// The word of the key `kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub(crate) enum KindName {
     File,
     Stdout,

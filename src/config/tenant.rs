@@ -1,10 +1,12 @@
 //! The keys of `[tenants.NAME]`: whom to ask, as whom, and from when on. Asks nobody.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
@@ -16,6 +18,16 @@ use crate::model::names::TenantKey;
 use crate::model::timestamp::Timestamp;
 use crate::model::units::Span;
 use crate::transport::proxy;
+
+/// A time as a pattern of JSON Schema: RFC 3339, and what may be left out of it. Neither in it is what nobody writes (years with a
+/// sign, names of zones in brackets), nor how many days a month has.
+const TIME: &str = concat!(
+    r"^(?:19[7-9][0-9]|[2-9][0-9]{3})",
+    r"(?:-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))[Tt ]",
+    r"(?:[01][0-9]|2[0-3])",
+    r"(?::[0-5][0-9](?::(?:[0-5][0-9]|60)(?:[.,][0-9]+)?)?|[0-5][0-9](?:(?:[0-5][0-9]|60)(?:[.,][0-9]+)?)?)?",
+    r"(?:[Zz]|[+-](?:[01][0-9]|2[0-5])(?::[0-5][0-9](?::[0-5][0-9])?|[0-5][0-9](?:[0-5][0-9])?)?)$"
+);
 
 /// A tenant of Microsoft that is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -115,5 +127,21 @@ impl Serialize for Start {
 impl<'de> Deserialize<'de> for Start {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Start {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let now = json_schema!({ "const": "now", "description": "What changes from now on." });
+        let time = json_schema!({ "pattern": TIME, "examples": ["2026-11-21T10:00:00Z"] });
+        json_schema!({ "type": "string", "anyOf": [now, Span::json_schema(generator), time] })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::content::Content;
@@ -12,7 +13,7 @@ use crate::model::event::{Change, Difference, Event, Kind};
 use crate::model::words::Vocabulary;
 
 /// The keys of `filter = { … }` of a sink. Each that is set has to fit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     /// This severity or a higher one; one that is unknown fits.
@@ -20,20 +21,24 @@ pub struct Filter {
     pub min_severity: Option<Severity>,
     /// One of these, in any case and in the words of either API: `active`, `inProgress`, `resolved`, `redirected`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub status: Option<Vec<String>>,
     /// One of these, likewise: `truePositive` and its like.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub classification: Option<Vec<String>>,
     /// At least one of these among its tags, in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub tags: Option<Vec<String>>,
     /// Only events of these kinds, `created` for what is new to the sink among them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub kinds: Option<Vec<Kind>>,
 }
 
 /// The severities of incidents, from low to high.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// `Informational`

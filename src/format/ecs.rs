@@ -12,6 +12,7 @@ mod threat;
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::format::ecs::alert::Alert;
@@ -85,8 +86,9 @@ pub const ROOTS: [&str; 50] = [
 ];
 
 /// The keys of `ecs = { … }` of a sink.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Ecs")]
 pub struct Config {
     /// Whose names what the schema has no field for goes by.
     pub fields: Fields,
@@ -98,8 +100,9 @@ pub struct Config {
 }
 
 /// The values of `ecs.fields`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EcsFields")]
 pub enum Fields {
     /// Ours: `microsoft.defender.incident.*`.
     #[default]

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::format::gist::{Gist, PRODUCT, VENDOR, VERSION, millis, reason, severity_number};
@@ -40,8 +41,9 @@ const DELIMITER_DEFAULT: char = '^';
 const OURS: &str = "|=,;.-_/:@#>";
 
 /// The keys of `leef = { … }` of a sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Leef")]
 pub struct Config {
     /// What stands between two attributes: one character, or its number in hex, as in `x09`.
     pub delimiter: String,

@@ -12,6 +12,7 @@ mod version;
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::format::fit::sha256;
@@ -34,10 +35,12 @@ const CREATED: [&str; 2] = ["createdTime", "createdDateTime"];
 const ATTACKS_MAX: usize = 256;
 
 /// The keys of `ocsf = { … }` of a sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Ocsf")]
 pub struct Config {
     /// The release of the schema: `1.1.0`, which had the class first, to `1.8.0`.
+    #[schemars(extend("enum" = Version::ALL.map(Version::as_str)))]
     pub version: String,
     /// The incident as it came, in `raw_data`: twice as many bytes.
     pub raw_data: bool,

@@ -13,6 +13,7 @@ use ring::rsa::KeyPair;
 use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use x509_cert::Certificate as X509;
@@ -30,7 +31,7 @@ const ASSERTION_LIFE: Duration = Duration::from_secs(300);
 const CLOCK_MARGIN: Duration = Duration::from_secs(60);
 
 /// The keys of `credential = { kind = "certificate", … }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// A PEM file with the certificate that the app registration knows; its chain may stand beside it.
@@ -44,7 +45,7 @@ pub struct Certificate {
 }
 
 /// How assertions are signed, and how they name the certificate: the two pairs that Microsoft's own libraries send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// RSASSA-PSS with SHA-256, and `x5t#S256`, as Entra recommends.

@@ -14,8 +14,10 @@ pub mod workload_identity;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use schemars::{JsonSchema, Schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use url::Url;
 
 use crate::identity::certificate::Certificate;
@@ -38,8 +40,9 @@ pub struct Settings {
 }
 
 /// How we prove who we are. By reference: what is secret is read when it is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(deny_unknown_fields)]
 pub enum Credential {
     /// A secret of the app registration: its Value, not its ID.
     ClientSecret(SecretSource),
@@ -49,6 +52,15 @@ pub enum Credential {
     WorkloadIdentity(WorkloadIdentity),
     /// The platform's word for this host.
     ManagedIdentity,
+}
+
+/// What [`needs_client_id`](Credential::needs_client_id) says, for the schema of a table that has `credential` and `client_id`.
+/// Where the credential is missing or of no kind, the application is missing all the same.
+pub(crate) fn asks_client_id(schema: &mut Schema) {
+    let kind = json!({ "enum": Credential::NEED_CLIENT_ID });
+    let credential = json!({ "credential": { "properties": { "kind": kind } } });
+    schema.insert("if".into(), json!({ "properties": credential }));
+    schema.insert("then".into(), json!({ "required": ["client_id"] }));
 }
 
 /// Who asks whom.
@@ -63,6 +75,9 @@ pub(crate) struct Asked<'a> {
 impl Credential {
     /// The kinds, in the order of the documentation.
     pub const KINDS: [&'static str; 4] = ["client_secret", "certificate", "workload_identity", "managed_identity"];
+
+    /// Those for which the configuration has to name the app registration.
+    const NEED_CLIENT_ID: [&'static str; 2] = ["client_secret", "certificate"];
 
     /// The name in the configuration.
     pub const fn kind(&self) -> &'static str {
@@ -84,11 +99,8 @@ impl Credential {
     }
 
     /// Whether the configuration has to name the app registration.
-    pub const fn needs_client_id(&self) -> bool {
-        match self {
-            Self::ClientSecret(_) | Self::Certificate(_) => true,
-            Self::WorkloadIdentity(_) | Self::ManagedIdentity => false,
-        }
+    pub fn needs_client_id(&self) -> bool {
+        Self::NEED_CLIENT_ID.contains(&self.kind())
     }
 
     /// Whether the token comes from this host or its link: no proxy may stand between.

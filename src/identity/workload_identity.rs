@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ const FILE_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 pub const CLIENT_ID_VARIABLE: &str = "AZURE_CLIENT_ID";
 
 /// The keys of `credential = { kind = "workload_identity", … }`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadIdentity {
     /// The file that the platform keeps its token in; left out: what `AZURE_FEDERATED_TOKEN_FILE` says.

@@ -1,10 +1,11 @@
 //! Which of Microsoft's two APIs speaks: the same incidents, under other names. What the names are is `content`'s business, and
 //! which URLs belong to them is `api`'s.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A dialect of the incidents API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `/api/incidents` of Microsoft Defender XDR.

@@ -1,9 +1,11 @@
 //! Durations and sizes as people write them in the configuration: always with a unit.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A duration with its unit, such as `"30s"`, `"5m"`, `"1h 30m"`, `"7d"`.
@@ -26,6 +28,17 @@ const UNITS: [(&str, u64); 9] = [
     ("kB", 1_000),
     ("B", 1),
 ];
+
+/// What [`Span`] reads, as a pattern of JSON Schema: what `humantime` does, blanks between digits included. How large a number may
+/// be, and how exact a part of a month, is left to the reading.
+const SPAN: &str = concat!(
+    r"^(?:0|\s*(?:[0-9][0-9\s]*(?:(?:\.\s*[0-9][0-9\s]*)?",
+    r"(?:usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h",
+    r"|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)",
+    r"|nanos|nsec|ns)\s*)+)$"
+);
+/// What [`Size`] reads, likewise.
+const SIZE: &str = r"^[0-9]+\s*(?:[KkMmGgTt][Ii]?)?[Bb]$";
 
 impl Span {
     /// So many seconds.
@@ -92,7 +105,7 @@ impl fmt::Display for Size {
 }
 
 macro_rules! text_form {
-    ($type:ident) => {
+    ($type:ident, $pattern:expr, $examples:expr) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -104,10 +117,24 @@ macro_rules! text_form {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern, "examples": $examples })
+            }
+        }
     };
 }
-text_form!(Span);
-text_form!(Size);
+text_form!(Span, SPAN, ["30s", "1h 30m", "7d"]);
+text_form!(Size, SIZE, ["10 MiB", "64 KiB", "1 GB"]);
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -47,8 +48,9 @@ const CALLS_TIME: Duration = Duration::from_secs(30);
 const SIGN_IN_TIME: Duration = Duration::from_secs(60);
 
 /// The keys of a sink of kind `azure_monitor`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = identity::asks_client_id)]
 pub struct Config {
     /// The logs ingestion endpoint of the data collection rule or of a data collection endpoint.
     pub endpoint: Url,

@@ -12,6 +12,7 @@ pub mod sender;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -42,8 +43,9 @@ const RECORD_SIZE_MAX: usize = 99_990_000;
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// The keys of a sink of kind `elasticsearch`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["cloud_id"] }]))]
 pub struct Config {
     /// The cluster, `https://` or `http://`, with the path of a proxy in front of it but without `_bulk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +88,7 @@ pub struct Config {
 }
 
 /// What a document is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// An event: every revision stays. The default, because nothing is ever overwritten, data streams take nothing else, and

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::DeliverError;
@@ -28,7 +29,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rotated files at most: each rotation renames them all.
 const KEEP_MAX: u32 = 1000;
 /// The keys of a sink of kind `file`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The file; its directory must exist.

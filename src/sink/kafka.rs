@@ -15,6 +15,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::DeliverError;
@@ -54,10 +55,11 @@ const NAME_LENGTH_MAX: usize = 255;
 const OVERHEAD: u64 = 4096;
 
 /// The keys of a sink of kind `kafka`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Some of the brokers, `HOST:PORT` each; they tell about the others.
+    #[schemars(length(min = 1, max = BROKERS_MAX))]
     pub brokers: Vec<String>,
     /// The topic; `{tenant}` in it becomes the tenant's name.
     pub topic: String,
@@ -91,7 +93,7 @@ pub struct Config {
 }
 
 /// Who we are, the password by reference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sasl {
     /// How the password is shown.

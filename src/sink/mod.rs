@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
+use schemars::JsonSchema;
 use url::Url;
 
 use crate::core::courier::DeliverError;
@@ -241,7 +242,7 @@ pub struct Names<'a> {
 }
 
 /// What `[sinks.NAME]` says, by its `kind`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Config {
     /// `kind = "file"`

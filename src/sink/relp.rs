@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::{DeliverError, Refusal};
@@ -47,7 +48,7 @@ const BATCH_LIMIT: (usize, usize) = (1000, 4 << 20);
 const REJECTIONS_MAX: u32 = 3;
 
 /// The keys of a sink of kind `relp`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `tcp://host:port` or `tls://host:port`. Port left out: 20514.

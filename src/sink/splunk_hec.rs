@@ -13,6 +13,7 @@ mod reply;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -45,7 +46,7 @@ const ACK_TIMEOUT: (Span, Span) = (Span::seconds(3), Span::seconds(3600));
 const LABEL_LENGTH_MAX: usize = 1024;
 
 /// The keys of a sink of kind `splunk_hec`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `https://host:port`, or the whole address of the event endpoint.

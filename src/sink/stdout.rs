@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::DeliverError;
@@ -20,7 +21,7 @@ pub(crate) const BATCH_LIMIT: (usize, usize) = (100, 1 << 20);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A sink of kind `stdout` has no keys of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
 

@@ -15,6 +15,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::air::Air;
@@ -43,7 +44,7 @@ const SETTLE_MAX: Span = Span::seconds(600);
 const RESOLVE_EVERY: Duration = Duration::from_secs(300);
 
 /// The keys of a sink of kind `syslog`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `udp://host:port`, `tcp://host:port`, `tls://host:port` or `unix:///path`. Ports: 514, and 6514 for TLS.
@@ -77,7 +78,7 @@ pub struct Config {
 }
 
 /// How messages are told apart on a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Framing {
     /// `LENGTH SP MESSAGE` (RFC 6587 section 3.4.1; the only one RFC 5425 knows).

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{NoProxy, Proxy};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -17,8 +18,9 @@ use crate::transport::tls;
 pub const CREDENTIAL_SIZE_MAX: usize = 255;
 
 /// What goes with `proxy_url`: the table `proxy` beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Proxy", extend("dependentRequired" = { "user": ["password"], "password": ["user"] }))]
 pub struct Settings {
     /// Who we are to the proxy: basic authentication (RFC 7617), or that of SOCKS5 (RFC 1929).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -10,8 +11,9 @@ use zeroize::Zeroizing;
 const SECRET_SIZE_MAX: u64 = 64 * 1024;
 
 /// Where a secret is. Exactly one of the two.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["file"] }, { "required": ["env"] }]))]
 pub struct SecretSource {
     /// A file whose whole text, without the newline at its end, is the secret.
     #[serde(skip_serializing_if = "Option::is_none")]

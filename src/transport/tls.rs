@@ -8,11 +8,16 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// TLS of one connection. Paths are to PEM files.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(
+    rename = "Tls",
+    extend("dependentRequired" = { "certificate": ["private_key"], "private_key": ["certificate"] })
+)]
 pub struct Config {
     /// Trust these authorities and no others; left out: those of the system, or the built-in ones where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::AUTHORIZATION;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -13,8 +14,9 @@ use crate::sink::{Problem, problem};
 use crate::transport::secret::SecretSource;
 
 /// Who we are, the secret always by reference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "ElasticsearchAuth")]
 pub enum Auth {
     /// `Authorization: ApiKey …` (Elasticsearch).
     ApiKey {

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use flate2::write::GzEncoder;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sink::Outgoing;
@@ -16,7 +17,7 @@ pub(super) const BATCH_OVERHEAD: usize = 61;
 const RECORD_OVERHEAD: usize = 64;
 
 /// How batches are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// Not at all.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Digest, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hmac, pbkdf2};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 const ROUNDS: std::ops::RangeInclusive<u32> = 4096..=100_000;
 
 /// How the password is shown to a broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
     /// As it is: inside of TLS only.
