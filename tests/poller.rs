@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use xdrelay::core::poller::{
     Audit, Audited, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
 };
+use xdrelay::core::probe::PROBE;
 use xdrelay::core::quota::{Lane, Limits, Quota};
-use xdrelay::core::reading::PROBE;
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::page::{Alerts, FetchError, Page, Query};

@@ -13,6 +13,7 @@ pub mod numbering;
 pub mod pass;
 pub mod planted;
 pub mod poller;
+pub mod probe;
 pub mod quarantine;
 pub mod quota;
 pub mod reading;

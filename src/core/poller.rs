@@ -9,15 +9,15 @@ use crate::core::backoff::Backoff;
 use crate::core::completeness::{Completeness, News, Scene, Wanted};
 use crate::core::health::Health;
 use crate::core::planted::{self, Mistake};
+use crate::core::probe::{ANYTHING, PROBE};
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::{Lane, Limits, Quota};
-use crate::core::reading::PROBE;
 use crate::core::source_clock::SourceClock;
 use crate::core::tail::Tail;
 use crate::model::event::Kind;
 use crate::model::moment::Moment;
 use crate::model::names::EventId;
-use crate::model::page::{Alerts, FetchError, Page, Query, Window};
+use crate::model::page::{FetchError, Page, Query};
 use crate::model::timestamp::Timestamp;
 
 /// First and longest pause after a failure that may pass by itself.
@@ -398,16 +398,7 @@ impl Poller {
 
     /// What is asked for the sake of the server's time: one row, whatever it is, and where that one cannot be read, none.
     const fn first_call(&self) -> Query {
-        if self.health.reader(Reader::Sweep).failures % 2 == 1 {
-            return PROBE;
-        }
-        Query {
-            window: Window { from: Timestamp::from_ticks(0), to: None },
-            created: None,
-            skip: 0,
-            top: 1,
-            alerts: Alerts::Within,
-        }
+        if self.health.reader(Reader::Sweep).failures % 2 == 1 { PROBE } else { ANYTHING }
     }
 
     /// Takes note of the time of an answer. Where it carries none that is trusted, what we think it is judges its rows.
