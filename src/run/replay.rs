@@ -13,7 +13,7 @@ use crate::admin::metrics::Metrics;
 use crate::admin::replay::{Blame, End, Order, Progress, Request};
 use crate::config::Config;
 use crate::core::backoff::Backoff;
-use crate::core::poller::Committed;
+use crate::core::commit::Committed;
 use crate::core::quota::{Lane, QuotaState};
 use crate::core::reading::{Reading, Refusals, Step};
 use crate::core::seen::{self, Verdict};

@@ -10,8 +10,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::{oneshot, watch};
 
+use crate::core::commit::Committed;
 use crate::core::courier::{Progress, Refusal};
-use crate::core::poller::{Committed, Position};
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::event::Event;

@@ -18,8 +18,8 @@ use std::sync::Mutex;
 
 use serde_json::value::RawValue;
 use tempfile::TempDir;
+use xdrelay::core::commit::Committed;
 use xdrelay::core::courier::{Progress, Refusal};
-use xdrelay::core::poller::Committed;
 use xdrelay::model::event::Event;
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xdrelay::core::poller::Position;
+use xdrelay::core::position::Position;
 use xdrelay::core::quarantine::{Quarantine, Quarantined, WINDOWS_MAX};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::event::Kind;
