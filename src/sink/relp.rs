@@ -16,7 +16,8 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::{DeliverError, Refusal};
-use crate::format::syslog::{APP_NAME_LENGTH_MAX, Facility, HOSTNAME_LENGTH_MAX, Header, Origin, message};
+use crate::format::syslog::priority::Facility;
+use crate::format::syslog::{APP_NAME_LENGTH_MAX, HOSTNAME_LENGTH_MAX, Header, Origin, message};
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
 use crate::sink::relp::frame::Answer;

@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::air::Air;
 use crate::core::courier::{DeliverError, Refusal};
+use crate::format::syslog::priority::Facility;
 use crate::format::syslog::{
-    APP_NAME_LENGTH_MAX, Facility, HOSTNAME_LENGTH_MAX, Header, Origin, is_name, message, newline_framed, octet_counted,
+    APP_NAME_LENGTH_MAX, HOSTNAME_LENGTH_MAX, Header, Origin, is_name, message, newline_framed, octet_counted,
 };
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
