@@ -17,7 +17,8 @@ use xdrelay::format::syslog::SD_ID;
 use xdrelay::model::event::{Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, Seq, TenantName};
 use xdrelay::model::timestamp::Timestamp;
-use xdrelay::sink::syslog::{Config, Syslog};
+use xdrelay::sink::syslog::Config;
+use xdrelay::sink::syslog::sender::Syslog;
 use xdrelay::sink::{Outgoing, Sink};
 
 /// Texts that end fields, messages and frames where nobody takes care.
