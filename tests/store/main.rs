@@ -25,9 +25,10 @@ use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::{Seq, SinkName, TenantKey, TenantName};
 use xdrelay::model::timestamp::Timestamp;
+use xdrelay::store::chunk::{Chunk, ReadLimit};
 use xdrelay::store::error::OpenError;
 use xdrelay::store::page::PageBatch;
-use xdrelay::store::{Chunk, OnCorrupt, Opened, ReadLimit, Settings, Store};
+use xdrelay::store::{OnCorrupt, Opened, Settings, Store};
 
 const EVERYTHING: ReadLimit = ReadLimit { events: usize::MAX, bytes: u64::MAX };
 
