@@ -1,8 +1,8 @@
 //! Delivers again from the source: reads a window on the quota's own lane and puts every row of it into the outbox once more.
 //! It gives way to live reading in everything: quota, room, disk. It moves no cursor and forgets no mark.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod told;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::run::complete::{self, Asker, Kept};
 use crate::run::daemon::{self, RunError};
 use crate::run::intake::{self, Intakes};
 use crate::run::poll::outcome;
+use crate::run::replay::told::Told;
 use crate::run::tenant::{Surroundings, Tenant, seed};
 use crate::run::tenants::Tenants;
 use crate::store::Endpoint;
@@ -44,8 +45,6 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// Readings of a window whose pages do not join, before it is given up.
 const READINGS_MAX: u32 = 3;
-/// Rows and incidents that are told apart, 16 bytes each; beyond it some come twice.
-const TOLD_MAX: usize = 1 << 20;
 
 /// What replays are made with.
 pub(crate) struct Replayer {
@@ -60,15 +59,6 @@ struct Job<'a> {
     request: &'a Request,
     progress: &'a watch::Sender<Progress>,
     told: Told,
-}
-
-/// What this replay has had already: pages overlap, and a window may be read twice.
-#[derive(Default)]
-struct Told {
-    rows: HashSet<u64>,
-    incidents: HashSet<u64>,
-    /// How many of them the progress knows of.
-    counted: u64,
 }
 
 /// Why a replay cannot go on.
@@ -375,27 +365,6 @@ impl Job<'_> {
             differs
         });
     }
-}
-
-impl Told {
-    /// Whether this replay has not had this revision yet.
-    fn is_news(&mut self, row: &Row) -> bool {
-        let id = seen::id_of(row);
-        if TOLD_MAX <= self.rows.len() {
-            self.rows.clear();
-        }
-        if self.incidents.len() < TOLD_MAX {
-            self.incidents.insert(short(&id));
-        }
-        self.rows.insert(short(&(&id, row.last_update(), row.hash)))
-    }
-}
-
-/// 64 bits of something, the same for the same thing.
-fn short(thing: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// What a replay finds that live reading had not is an event like any other; what it repeats is not counted again.
