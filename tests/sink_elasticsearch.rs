@@ -4,6 +4,8 @@
 #[path = "receivers/cluster.rs"]
 mod cluster;
 mod outgoing;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 #[path = "receivers/tenzir.rs"]
 mod tenzir;
 

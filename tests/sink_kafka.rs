@@ -10,6 +10,8 @@ mod peer;
 mod pki;
 #[path = "receivers/python.rs"]
 mod python;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

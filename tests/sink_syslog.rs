@@ -2,6 +2,8 @@
 
 #[path = "receivers/rsyslog.rs"]
 mod rsyslog;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -15,6 +15,8 @@ mod ledger;
 mod outgoing;
 mod requests;
 mod settings;
+#[path = "../receivers/skipped.rs"]
+mod skipped;
 #[path = "../receivers/tenzir.rs"]
 mod tenzir;
 mod understood;
