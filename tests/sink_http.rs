@@ -5,6 +5,8 @@ mod outgoing;
 mod receivers;
 #[path = "receivers/skipped.rs"]
 mod skipped;
+#[path = "outgoing/why.rs"]
+mod why;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -18,6 +20,7 @@ use receivers::tls::Authority;
 use skipped::skipped;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use why::why;
 use xdrelay::core::courier::{DeliverError, Refusal};
 use xdrelay::model::names::{Seq, SinkName};
 use xdrelay::sink::{Config, OpenError, Sink};
@@ -29,15 +32,6 @@ fn open(url: &str, more: &str) -> Result<Box<dyn Sink>, OpenError> {
 
 fn sink(url: &str, more: &str) -> Box<dyn Sink> {
     open(url, more).expect("opened")
-}
-
-fn why(error: DeliverError) -> (&'static str, String) {
-    match error {
-        DeliverError::Retry { why, .. } => ("retry", why),
-        DeliverError::Pause { why } => ("pause", why),
-        DeliverError::Refused(refusals) => ("refused", refusals.into_iter().map(|refusal| refusal.why).collect()),
-        DeliverError::RefusedBatch { why } => ("refused batch", why),
-    }
 }
 
 #[tokio::test]
