@@ -6,6 +6,8 @@ mod measured;
 mod outgoing;
 #[path = "../tests/receivers/rsyslog.rs"]
 mod rsyslog;
+#[path = "../tests/receivers/skipped.rs"]
+mod skipped;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

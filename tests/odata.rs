@@ -3,11 +3,14 @@
 
 #[path = "receivers/npm.rs"]
 mod npm;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use skipped::skipped;
 use xdrelay::api::{defender, graph};
 use xdrelay::model::dialect::Dialect;
 use xdrelay::model::names::IncidentId;
@@ -96,11 +99,8 @@ fn our_queries_are_odata_to_others() {
         npm::installed("odata", &["judge.cjs"]).and_then(|place| judged(&place, &[&ours[..], &refused[..]].concat()));
     let verdicts = match verdicts {
         Ok(verdicts) => verdicts,
-        Err(why) if std::env::var_os("CI").is_some() => panic!("the OData parsers are missing: {why}"),
         Err(why) => {
-            // Past the capture of the test harness, which hides what a passing test prints; in one piece.
-            let skipped = format!("\nSKIPPED: no third-party OData parser judged the query strings: {why}\n");
-            let _ = std::io::stderr().write_all(skipped.as_bytes());
+            skipped::<()>(&format!("no third-party OData parser judged the query strings: {why}"));
             return;
         }
     };

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use xdrelay::core::poller::{
-    Audit, Audited, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
-};
+use xdrelay::core::commit::{Commit, Committed, Done};
+use xdrelay::core::poller::{Known, Poller, Reader, Todo};
+use xdrelay::core::position::{Audited, Position};
+use xdrelay::core::probe::PROBE;
 use xdrelay::core::quota::{Lane, Limits, Quota};
-use xdrelay::core::reading::PROBE;
+use xdrelay::core::settings::{Audit, Settings, Start};
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::page::{Alerts, FetchError, Page, Query};

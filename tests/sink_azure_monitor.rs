@@ -4,6 +4,8 @@
 #[path = "receivers/logs_ingestion.rs"]
 mod logs_ingestion;
 mod outgoing;
+#[path = "outgoing/why.rs"]
+mod why;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,6 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
+use why::why;
 use xdrelay::core::courier::{DeliverError, Refusal};
 use xdrelay::format::fit::fit;
 use xdrelay::format::split::{Split, split};
@@ -73,15 +76,6 @@ impl Azure {
 
     fn sign_ins(&self) -> u64 {
         self.sign_in.calls().arrived(Endpoint::Token)
-    }
-}
-
-fn why(error: DeliverError) -> (&'static str, String) {
-    match error {
-        DeliverError::Retry { why, .. } => ("retry", why),
-        DeliverError::Pause { why } => ("pause", why),
-        DeliverError::Refused(refusals) => ("refused", refusals.into_iter().map(|refusal| refusal.why).collect()),
-        DeliverError::RefusedBatch { why } => ("refused batch", why),
     }
 }
 

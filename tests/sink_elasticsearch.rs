@@ -4,8 +4,12 @@
 #[path = "receivers/cluster.rs"]
 mod cluster;
 mod outgoing;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 #[path = "receivers/tenzir.rs"]
 mod tenzir;
+#[path = "outgoing/why.rs"]
+mod why;
 
 use std::time::Duration;
 
@@ -16,6 +20,7 @@ use serde_json::{Value, json};
 use tenzir::Tenzir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use why::why;
 use xdrelay::core::courier::{Courier, DeliverError, Handed, Progress, Refusal, Todo};
 use xdrelay::format::split::{Split, split};
 use xdrelay::format::{Format, Style};
@@ -34,15 +39,6 @@ fn open(url: &str, more: &str) -> Result<Box<dyn Sink>, OpenError> {
 
 fn sink(url: &str, more: &str) -> Box<dyn Sink> {
     open(url, more).expect("opened")
-}
-
-fn why(error: DeliverError) -> (&'static str, String) {
-    match error {
-        DeliverError::Retry { why, .. } => ("retry", why),
-        DeliverError::Pause { why } => ("pause", why),
-        DeliverError::Refused(refusals) => ("refused", refusals.into_iter().map(|refusal| refusal.why).collect()),
-        DeliverError::RefusedBatch { why } => ("refused batch", why),
-    }
 }
 
 /// The `_id` of event number `n` in mode history.

@@ -1,6 +1,8 @@
 //! The file sink against real files: rotation, torn lines, others that move its file, full disks, kills.
 
 mod outgoing;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use outgoing::{outgoing, several};
+use skipped::skipped;
 use xdrelay::core::courier::DeliverError;
 use xdrelay::model::names::{Seq, SinkName};
 use xdrelay::sink::{Config, OpenError, Sink};
@@ -269,7 +272,7 @@ impl Drop for Tmpfs {
 #[tokio::test]
 async fn a_full_disk_leaves_whole_lines_and_goes_on_when_there_is_room() {
     let Some(disk) = Tmpfs::mount("1m") else {
-        eprintln!("SKIPPED, NOT TESTED: a full disk needs the right to mount a tmpfs (run as root)");
+        skipped::<()>("a full disk needs the right to mount a tmpfs (run as root)");
         return;
     };
     let path = disk.0.path().join("x.ndjson");
@@ -324,7 +327,7 @@ fn what_could_not_be_synced_is_cut_off_and_written_again() {
         strace
     };
     if !strace(&["true"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED, NOT TESTED: a failing fsync needs strace and the right to trace");
+        skipped::<()>("a failing fsync needs strace and the right to trace");
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");

@@ -10,6 +10,10 @@ mod peer;
 mod pki;
 #[path = "receivers/python.rs"]
 mod python;
+#[path = "receivers/skipped.rs"]
+mod skipped;
+#[path = "outgoing/why.rs"]
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,6 +23,7 @@ use outgoing::{outgoing, several};
 use peer::{Peer, Record};
 use pki::Pki;
 use serde_json::json;
+use why::why;
 use xdrelay::core::courier::DeliverError;
 use xdrelay::model::delivery::Part;
 use xdrelay::model::names::{EventId, IncidentId, Seq, SinkName};
@@ -36,15 +41,6 @@ fn open(brokers: &str, topic: &str, more: &str) -> Result<Box<dyn Sink>, OpenErr
 
 fn sink(brokers: &str, topic: &str, more: &str) -> Box<dyn Sink> {
     open(brokers, topic, more).expect("opened")
-}
-
-fn why(error: DeliverError) -> (&'static str, String) {
-    match error {
-        DeliverError::Retry { why, .. } => ("retry", why),
-        DeliverError::Pause { why } => ("pause", why),
-        DeliverError::Refused(refusals) => ("refused", refusals.into_iter().map(|refusal| refusal.why).collect()),
-        DeliverError::RefusedBatch { why } => ("refused batch", why),
-    }
 }
 
 /// Revisions of incidents: event `n` is about incident `n % incidents`.

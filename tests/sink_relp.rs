@@ -4,6 +4,8 @@
 mod outgoing;
 #[path = "receivers/rsyslog.rs"]
 mod rsyslog;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 
 use std::collections::HashMap;
 use std::future::Future;

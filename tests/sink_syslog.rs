@@ -2,6 +2,8 @@
 
 #[path = "receivers/rsyslog.rs"]
 mod rsyslog;
+#[path = "receivers/skipped.rs"]
+mod skipped;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -17,7 +19,8 @@ use xdrelay::format::syslog::SD_ID;
 use xdrelay::model::event::{Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, Seq, TenantName};
 use xdrelay::model::timestamp::Timestamp;
-use xdrelay::sink::syslog::{Config, Syslog};
+use xdrelay::sink::syslog::Config;
+use xdrelay::sink::syslog::sender::Syslog;
 use xdrelay::sink::{Outgoing, Sink};
 
 /// Texts that end fields, messages and frames where nobody takes care.

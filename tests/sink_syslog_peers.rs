@@ -12,7 +12,7 @@ use xdrelay::core::courier::DeliverError;
 use xdrelay::model::event::{Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, Seq, TenantName};
 use xdrelay::model::timestamp::Timestamp;
-use xdrelay::sink::syslog::Syslog;
+use xdrelay::sink::syslog::sender::Syslog;
 use xdrelay::sink::{Outgoing, Sink};
 
 /// How long anything may take that should happen.

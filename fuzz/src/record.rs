@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use xdrelay::format::syslog::{self, Header, Origin, Severity};
+use xdrelay::format::syslog::priority::Severity;
+use xdrelay::format::syslog::{self, Header, Origin};
 use xdrelay::format::{Format, Style};
 use xdrelay::model::event::{Change, Event, Kind, Notes};
 use xdrelay::model::names::{EventId, IncidentId, TenantName};

@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use xdrelay::core::commit::{Brief, Commit, Committed, Done};
 use xdrelay::core::courier::{self, Courier, DeliverError, Handed, Progress, Refusal};
-use xdrelay::core::poller::{
-    Audit, Brief, Commit, Committed, Done, Known, Poller, Position, Reader, Settings, Start, Todo,
-};
+use xdrelay::core::poller::{Known, Poller, Reader, Todo};
+use xdrelay::core::position::Position;
 use xdrelay::core::quarantine::Quarantine;
 use xdrelay::core::quota::{Limits, Quota, QuotaState};
 use xdrelay::core::seen::{self, Mark, Verdict};
+use xdrelay::core::settings::{Audit, Settings, Start};
 use xdrelay::model::incident::Row;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::{EventId, IncidentId, Seq, TenantName};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::admin::board::{SinkStatus, TenantStatus};
+use crate::admin::status::{SinkStatus, TenantStatus};
 
 /// A failure that is younger passes by itself more often than not.
 const PATIENCE: Duration = Duration::from_secs(120);

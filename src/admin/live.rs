@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::board::{Board, Status};
+use crate::admin::board::Board;
 use crate::admin::history::{Line, STEP, Tempo};
 use crate::admin::metrics::{Metrics, age};
+use crate::admin::status::Status;
 use crate::admin::view::{self, Seen, View};
 use crate::model::names::SinkName;
 use crate::store::Store;

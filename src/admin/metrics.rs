@@ -1,20 +1,21 @@
 //! The metrics of `/metrics`, with the names that dashboards rely on. Counts what it is told; a scrape fills in the rest.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::admin::board::{ReloadOutcome, Status};
-use crate::admin::series::{OfTenant, Series};
+use crate::admin::labels::{
+    ByCall, ByOutcome, ByQuota, BySink, ByTenant, ByTenantAndKind, ByTenantAndPass, ByTenantAndSink, Label,
+};
+use crate::admin::series::Series;
+use crate::admin::status::{ReloadOutcome, Status};
 use crate::model::event::Kind;
 use crate::model::names::{SinkName, TenantName};
 use crate::model::timestamp::Timestamp;
@@ -64,75 +65,6 @@ struct Buckets;
 impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
         Histogram::new(BUCKETS)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTenant {
-    tenant: Label<TenantName>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BySink {
-    sink: Label<SinkName>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTenantAndSink {
-    tenant: Label<TenantName>,
-    sink: Label<SinkName>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTenantAndKind {
-    tenant: Label<TenantName>,
-    kind: Label<Kind>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTenantAndPass {
-    tenant: Label<TenantName>,
-    pass: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCall {
-    tenant: Label<TenantName>,
-    endpoint: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByQuota {
-    tenant: Label<TenantName>,
-    endpoint: &'static str,
-    window: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
-}
-
-macro_rules! of_tenant {
-    ($($labels:ty),*) => {
-        $(impl OfTenant for $labels {
-            fn tenant(&self) -> &TenantName {
-                &self.tenant.0
-            }
-        })*
-    };
-}
-
-of_tenant!(ByTenant, ByTenantAndSink, ByTenantAndKind, ByTenantAndPass, ByCall, ByQuota);
-
-/// A name of ours as the value of a label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Label<T>(T);
-
-impl<T: std::fmt::Display> EncodeLabelValue for Label<T> {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        write!(encoder, "{}", self.0)
     }
 }
 

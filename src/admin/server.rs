@@ -17,11 +17,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::board::{Board, Status};
+use crate::admin::board::Board;
 use crate::admin::doorway::{Doorway, Peer};
 use crate::admin::gate::{self, Gate, Stranger};
 use crate::admin::live::Live;
 use crate::admin::metrics::Metrics;
+use crate::admin::status::Status;
 use crate::admin::{login, page, refused, replay};
 use crate::model::names::{IncidentId, TenantName};
 use crate::model::page::FetchError;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::admin::board::{Passing, SinkStatus, Status, TenantStatus};
+use crate::admin::board::Passing;
 use crate::admin::diagnosis::{self, Diagnosis, Level};
 use crate::admin::live::Known;
+use crate::admin::status::{SinkStatus, Status, TenantStatus};
 use crate::model::names::SinkName;
 use crate::store::tally::{Behind, Tally};
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use crate::admin::board::Status;
 use crate::admin::control;
+use crate::admin::status::Status;
 use crate::cli::exit::{self, Exit};
 use crate::cli::{Files, output};
 use crate::config::problem::{Problem, Problems};

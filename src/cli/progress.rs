@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::board::{Board, Status, TenantStatus};
+use crate::admin::board::Board;
+use crate::admin::status::{Status, TenantStatus};
 use crate::cli::output;
 use crate::model::names::TenantName;
 use crate::model::timestamp::Timestamp;

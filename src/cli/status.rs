@@ -3,8 +3,8 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::admin::board;
 use crate::admin::control;
+use crate::admin::status;
 use crate::cli::exit::{self, Exit};
 use crate::cli::{Files, output};
 use crate::config::Config;
@@ -55,14 +55,14 @@ impl Status {
     }
 
     fn running(&self, body: &str) -> Result<(), Exit> {
-        let status: board::Status = serde_json::from_str(body)
+        let status: status::Status = serde_json::from_str(body)
             .map_err(|error| Exit::new(exit::DATA, format!("the daemon's answer cannot be understood: {error}")))?;
         if self.json {
             #[derive(Serialize)]
             struct Running<'a> {
                 running: bool,
                 #[serde(flatten)]
-                status: &'a board::Status,
+                status: &'a status::Status,
             }
             return Ok(output::line(json(&Running { running: true, status: &status })?)?);
         }
@@ -133,7 +133,7 @@ fn read(config: &Config, store: &Store) -> Result<AtRest, Exit> {
     })
 }
 
-fn describe(tenant: &board::TenantStatus) -> String {
+fn describe(tenant: &status::TenantStatus) -> String {
     let events: Vec<_> = tenant.events.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let events = if events.is_empty() { "no events yet".into() } else { events.join(", ") };
     let lag = tenant.lag_seconds.map(|lag| format!(", last complete sweep {lag:.0} s ago")).unwrap_or_default();

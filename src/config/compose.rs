@@ -1,17 +1,23 @@
 //! From the merged tree to the configuration, table by table. What is wrong in one does not keep the others from being read.
 
+mod credential;
+mod hints;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::Cloud;
-use crate::config::key::{Key, is_bare, looks_secret};
-use crate::config::nearest::nearest;
+use crate::config::compose::credential::credential_of;
+use crate::config::compose::hints::{
+    CREDENTIAL, elsewhere, of_proxy, sink_elsewhere, sink_missing, tenant_elsewhere, tenant_missing,
+};
+use crate::config::key::{Key, is_bare};
 use crate::config::poll::{Poll, Quota};
 use crate::config::report::Report;
 use crate::config::schema::Name;
-use crate::config::section::{Hints, NO_SECRETS, keys_of, read};
+use crate::config::section::{Hints, read};
 use crate::config::sink::{KindName, Sink};
 use crate::config::tenant::{Start, Tenant};
 use crate::config::tree::Node;
@@ -20,8 +26,6 @@ use crate::core::filter::Filter;
 use crate::format::split::Split;
 use crate::format::{Format, Style, ecs, leef, ocsf};
 use crate::identity::Credential;
-use crate::identity::certificate::Certificate;
-use crate::identity::workload_identity::WorkloadIdentity;
 use crate::model::dialect::Dialect;
 use crate::model::names::{SinkName, TenantName};
 use crate::model::units::Size;
@@ -257,61 +261,6 @@ fn fit_page(poll: &mut Poll, api: Dialect, tenant: &Key, report: &mut Report) {
     }
 }
 
-const CREDENTIAL: &str = "credential = { kind = \"client_secret\", file = \"/run/credentials/xdrelay.service/NAME\" }";
-
-fn credential_of(mut node: Node, key: &Key, report: &mut Report) -> Option<Credential> {
-    if node.table().is_none() {
-        report.error(key, "not a table", Some(format!("such as {CREDENTIAL}; the secret itself stands in that file")));
-        return None;
-    }
-    let kind_key = key.child("kind");
-    let kind = match node.take("kind") {
-        Some(kind) => kind,
-        None => {
-            report.missing(&kind_key, Some(format!("one of {}", Credential::KINDS.join(", "))));
-            Node::Text("client_secret".into())
-        }
-    };
-    let elsewhere = |name: &str| {
-        let of = match name {
-            "file" | "env" => "client_secret",
-            "certificate" | "private_key" | "algorithm" => "certificate",
-            "token_file" => "workload_identity",
-            _ if looks_secret(name) => return Some(format!("{NO_SECRETS}: {CREDENTIAL}")),
-            _ => return None,
-        };
-        Some(format!("it is a key of a credential of kind \"{of}\""))
-    };
-    let missing = |name: &str| match name {
-        "certificate" => {
-            Some("such as certificate = \"/etc/xdrelay/app.pem\", with private_key where the key stands apart".into())
-        }
-        _ => None,
-    };
-    let hints = Hints { also: &["kind"], elsewhere: &elsewhere, missing: &missing, ..Hints::NONE };
-    match kind.text() {
-        Some("certificate") => read::<Certificate>(&mut node, key, hints, report).map(Credential::Certificate),
-        Some("workload_identity") => {
-            read::<WorkloadIdentity>(&mut node, key, hints, report).map(Credential::WorkloadIdentity)
-        }
-        Some("managed_identity") => read::<Nothing>(&mut node, key, hints, report).map(|_| Credential::ManagedIdentity),
-        word => {
-            if word != Some("client_secret") {
-                let meant = word.and_then(|word| nearest(word, &Credential::KINDS));
-                let meant = meant.map(|word| format!("did you mean \"{word}\"?"));
-                let known = || format!("one of {}", Credential::KINDS.join(", "));
-                report.error(&kind_key, "no kind of credential", Some(meant.unwrap_or_else(known)));
-            }
-            read::<SecretSource>(&mut node, key, hints, report).map(Credential::ClientSecret)
-        }
-    }
-}
-
-/// A table without keys of its own.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
 fn sink(mut node: Node, key: &Key, report: &mut Report) -> Option<Sink> {
     let mut common = Node::empty();
     for part in OF_EVERY_SINK {
@@ -392,36 +341,9 @@ fn sink_kind<T: for<'de> Deserialize<'de>>(
     kind: KindName,
     report: &mut Report,
 ) -> Option<T> {
-    let elsewhere = |name: &str| {
-        if kind == KindName::Http && looks_secret(name) {
-            return Some(format!(
-                "{NO_SECRETS}: auth = {{ kind = \"bearer\", token = {{ file = \"/run/secrets/NAME\" }} }}"
-            ));
-        }
-        if kind == KindName::AzureMonitor && looks_secret(name) {
-            return Some(format!("{NO_SECRETS}: {CREDENTIAL}"));
-        }
-        let other = KindName::ALL.into_iter().find(|other| other.keys().contains(&name))?;
-        Some(format!("it is a key of a sink of kind \"{}\", this one is \"{}\"", other.as_str(), kind.as_str()))
-    };
-    let missing = |name: &str| match name {
-        "path" => Some("such as path = \"/var/log/xdrelay/incidents.ndjson\"".into()),
-        "address" => Some("such as address = \"tls://siem.example.net:6514\"".into()),
-        "kind" => Some("one of bearer, basic, header".into()),
-        "url" => Some("such as url = \"https://siem.example.net/ingest\"".into()),
-        "brokers" => Some("such as brokers = [\"kafka1.example.net:9093\"]".into()),
-        "endpoint" => Some("such as endpoint = \"https://NAME.westeurope-1.ingest.monitor.azure.com\"".into()),
-        "dcr" => {
-            Some("the immutable id of the data collection rule: dcr = \"dcr-00112233445566778899aabbccddeeff\"".into())
-        }
-        "stream" => Some("such as stream = \"Custom-XdrIncidents\", as the rule declares it".into()),
-        "tenant_id" => Some("the Directory (tenant) ID of the app registration".into()),
-        "credential" => Some(format!("such as {CREDENTIAL}")),
-        "topic" => Some("such as topic = \"defender-incidents\"".into()),
-        _ => None,
-    };
+    let elsewhere = |name: &str| sink_elsewhere(name, kind);
     let renamed = |name: &str| of_proxy(name, key).filter(|_| kind.keys().contains(&"proxy"));
-    let hints = Hints { also: &OF_EVERY_SINK, renamed: &renamed, elsewhere: &elsewhere, missing: &missing };
+    let hints = Hints { also: &OF_EVERY_SINK, renamed: &renamed, elsewhere: &elsewhere, missing: &sink_missing };
     read(&mut node, key, hints, report)
 }
 
@@ -435,52 +357,5 @@ fn admin(keys: AdminKeys, report: &mut Report) -> Option<Admin> {
             report.error(&key, "not an IP address with a port", Some(remedy.into()));
             None
         }
-    }
-}
-
-/// Where a key that is unknown here belongs.
-fn elsewhere(key: &str) -> Option<String> {
-    let belongs = |table: &str| Some(format!("it belongs in [{table}]"));
-    match key {
-        _ if keys_of::<General>().contains(&key) => Some("it belongs at the top, before the first [table]".into()),
-        _ if keys_of::<Poll>().contains(&key) => belongs("poll"),
-        _ if keys_of::<Quota>().contains(&key) => belongs("quota"),
-        _ if keys_of::<TenantKeys>().contains(&key) || key == "credential" => belongs("tenants.NAME"),
-        _ if keys_of::<Outbox>().contains(&key) => belongs("outbox"),
-        _ if keys_of::<Shutdown>().contains(&key) => belongs("shutdown"),
-        _ if keys_of::<AdminKeys>().contains(&key) => belongs("admin"),
-        _ if key == "level" => belongs("log"),
-        _ => None,
-    }
-}
-
-/// Keys as others call them.
-fn of_proxy(name: &str, around: &Key) -> Option<String> {
-    let table = format!("[{around}.proxy]");
-    match name {
-        "proxy_user" | "proxy_username" => Some(format!("`user` belongs in {table}")),
-        "proxy_password" | "proxy_pass" => {
-            Some(format!("`password` belongs in {table}, as {{ file = \"/run/secrets/NAME\" }}"))
-        }
-        "no_proxy" => Some(format!("it belongs in {table}")),
-        "proxy_tls" => Some(format!("`tls` belongs in {table}")),
-        _ => None,
-    }
-}
-
-fn tenant_elsewhere(name: &str, tenant: &Key) -> Option<String> {
-    match name {
-        _ if keys_of::<Poll>().contains(&name) => Some(format!("it belongs in [{tenant}.poll]")),
-        _ if keys_of::<Quota>().contains(&name) => Some(format!("it belongs in [{tenant}.quota]")),
-        _ if looks_secret(name) => Some(format!("{NO_SECRETS}: {CREDENTIAL}")),
-        _ => elsewhere(name),
-    }
-}
-
-fn tenant_missing(name: &str) -> Option<String> {
-    match name {
-        "tenant_id" => Some("the Directory (tenant) ID that the Entra admin center shows".into()),
-        "client_id" => Some("the Application (client) ID of the app registration in Entra".into()),
-        _ => None,
     }
 }

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::core::planted::{self, Mistake};
-use crate::core::poller::{Audited, Position, Settings};
+use crate::core::position::{Audited, Position};
 use crate::core::reading::{Reading, Step};
+use crate::core::settings::Settings;
 use crate::core::sweep::{Around, FIRST_WIDTH, next_width};
 use crate::model::moment::Moment;
 use crate::model::page::{Page, Window};

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::core::audit::{self, Audits};
-use crate::core::poller::{Commit, Committed, PassKind, Position, Settings};
+use crate::core::commit::{Commit, Committed, PassKind};
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::{Lane, Quota};
 use crate::core::reading::{Reading, Step};
 use crate::core::retries::{self, Retries};
+use crate::core::settings::Settings;
 use crate::core::source_clock::SourceClock;
 use crate::core::sweep::{self, Abilities, Around, Sweeps};
 use crate::model::moment::Moment;

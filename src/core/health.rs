@@ -1,6 +1,8 @@
 //! How a tenant fares, as its readers see it: for people, `/readyz` and the metrics. Decides nothing.
 
-use crate::core::poller::{Committed, Position, Reader};
+use crate::core::commit::Committed;
+use crate::core::poller::Reader;
+use crate::core::position::Position;
 use crate::model::moment::Moment;
 use crate::model::page::FetchError;
 use crate::model::timestamp::Timestamp;

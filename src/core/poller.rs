@@ -1,83 +1,32 @@
 //! Reads one tenant: the tail for freshness, the sweep for completeness. Decides what to ask, when to wait and when the
-//! cursor moves; does none of it. The owner asks [`Poller::todo`], does exactly that one thing and reports it.
+//! cursor moves; does none of it. The owner asks [`Poller::todo`], does exactly that one thing and reports it. What follows from a
+//! failure is in `failure`.
+
+mod failure;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::core::backoff::Backoff;
+use crate::core::commit::{Commit, Done, PassKind};
 use crate::core::completeness::{Completeness, News, Scene, Wanted};
 use crate::core::health::Health;
 use crate::core::planted::{self, Mistake};
+use crate::core::poller::failure::{REFUSED, RETRY};
+use crate::core::position::Position;
+use crate::core::probe::{ANYTHING, PROBE};
 use crate::core::quarantine::Quarantine;
-use crate::core::quota::{Lane, Limits, Quota};
-use crate::core::reading::PROBE;
+use crate::core::quota::{Lane, Quota};
+use crate::core::settings::{Settings, Start};
 use crate::core::source_clock::SourceClock;
 use crate::core::tail::Tail;
-use crate::model::event::Kind;
 use crate::model::moment::Moment;
-use crate::model::names::EventId;
-use crate::model::page::{Alerts, FetchError, Page, Query, Window};
+use crate::model::page::{FetchError, Page, Query};
 use crate::model::timestamp::Timestamp;
 
-/// First and longest pause after a failure that may pass by itself.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// First and longest pause where somebody has to do something first.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 /// What was not there at a look that is longer ago than this may have been there since.
 const LOOKED_LATELY: Duration = Duration::from_secs(150);
-/// After so many failures of the tail a sweep has a look at once.
-const TAIL_FAILURES_MAX: u32 = 3;
-/// What a 429 without any hint is taken for: one window of the minute's quota.
-const THROTTLED: Duration = Duration::from_secs(60);
-/// No hint of a server keeps us away for longer.
-const THROTTLED_MAX: Duration = Duration::from_secs(3600);
 /// How often a reader that has to wait for the other one looks again; it is woken before that.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// What of the configuration the decisions need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Between two tail pages; none: as fresh as the quota allows.
-    pub interval: Option<Duration>,
-    /// How late a change may become visible and still be found by the next sweep.
-    pub overlap: Duration,
-    /// Between two sweeps.
-    pub sweep_every: Duration,
-    /// Rows per page.
-    pub page_size: u32,
-    /// A page can be asked for without the alerts of its incidents, as the dialect says. One that was asked for with
-    /// [`Alerts::Apart`] is handed to [`Poller::fetched`] with the alerts of each of its rows, or as the failure to get them.
-    pub lists_alerts_apart: bool,
-    /// The quota of list calls.
-    pub list: Limits,
-    /// What has been read is looked at again.
-    pub audit: Audit,
-    /// The same, less often and further back.
-    pub deep_audit: Audit,
-    /// Where the first run begins.
-    pub start: Start,
-}
-
-/// How often and how far back what has been read is looked at again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Audit {
-    /// From the start of one to the start of the next.
-    pub every: Duration,
-    /// How far back from the source's time.
-    pub window: Duration,
-}
-
-/// Where the first run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With what happens from now on, by the server's clock.
-    Now,
-    /// So long ago, by the server's clock.
-    Back(Duration),
-    /// At this time.
-    At(Timestamp),
-}
 
 /// The two readers of a tenant. Each has one thing under way at a time; a slow page of one never delays the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,32 +48,6 @@ pub enum Todo {
     Commit(Commit),
 }
 
-/// What is to become durable.
-#[derive(Debug, Clone)]
-pub enum Commit {
-    /// The rows of a page: what is new among them is decided where the seen marks are.
-    Rows(PassKind, Page),
-    /// How far the tenant has been read. Written alone, after everything before it.
-    Position(Position),
-    /// What cannot be read. Written before a position that passes it.
-    Quarantine(Quarantine),
-}
-
-/// What a page was read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PassKind {
-    /// Freshness.
-    Tail,
-    /// Everything since the cursor.
-    Sweep,
-    /// A window of a long way back.
-    CatchUp,
-    /// What the other two missed.
-    Audit,
-    /// A window in quarantine, once more.
-    Retry,
-}
-
 /// What is durable of a tenant: what a poller goes on from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Known {
@@ -134,67 +57,6 @@ pub struct Known {
     pub quarantine: Quarantine,
     /// Whether any of its incidents is remembered: that the source lists none at all then wants proof.
     pub has_listed: bool,
-}
-
-/// How far a tenant has been read. Durable; on the source's clock throughout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Position {
-    /// Every revision that is current and older than this has been taken.
-    pub cursor: Timestamp,
-    /// Where reading began at the first run: no query asks for anything older.
-    pub floor: Timestamp,
-    /// The server's time at the start of the last complete sweep: what the next one may move the cursor to, less the
-    /// overlap.
-    pub swept: Option<Timestamp>,
-    /// Up to when what the tail and the sweeps read has been looked at again.
-    #[serde(default)]
-    pub audited: Audited,
-}
-
-/// The source's time at the start of the last complete audit, near and deep; none where there was none yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Audited {
-    /// Of `audit_window`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub near: Option<Timestamp>,
-    /// Of `deep_audit_window`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deep: Option<Timestamp>,
-}
-
-/// What has become durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Done {
-    /// The rows of a page, and what came of them.
-    Rows(Committed),
-    /// This position.
-    Position(Position),
-    /// This quarantine.
-    Quarantine(Quarantine),
-}
-
-/// What came of the rows of a page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Committed {
-    /// The events that are durable now, in the order of the outbox.
-    pub events: Vec<Brief>,
-    /// The earliest time among the rows whose (id, time) was not seen before.
-    pub oldest_unseen: Option<Timestamp>,
-    /// How many rows were not known before, by time or by content.
-    pub unseen_rows: u32,
-}
-
-/// One event in brief, for counters and progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Brief {
-    /// Its id.
-    pub event_id: EventId,
-    /// What happened.
-    pub kind: Kind,
-    /// The time of the revision.
-    pub last_update: Option<Timestamp>,
-    /// The same, where this (id, time) was not seen before; none for a new content at a known time.
-    pub unseen_time: Option<Timestamp>,
 }
 
 /// The decisions about one tenant.
@@ -398,16 +260,7 @@ impl Poller {
 
     /// What is asked for the sake of the server's time: one row, whatever it is, and where that one cannot be read, none.
     const fn first_call(&self) -> Query {
-        if self.health.reader(Reader::Sweep).failures % 2 == 1 {
-            return PROBE;
-        }
-        Query {
-            window: Window { from: Timestamp::from_ticks(0), to: None },
-            created: None,
-            skip: 0,
-            top: 1,
-            alerts: Alerts::Within,
-        }
+        if self.health.reader(Reader::Sweep).failures % 2 == 1 { PROBE } else { ANYTHING }
     }
 
     /// Takes note of the time of an answer. Where it carries none that is trusted, what we think it is judges its rows.
@@ -432,33 +285,6 @@ impl Poller {
             // What was asked for the time only is nobody's.
             Reader::Sweep if !self.completeness.read(&page, now) => {}
             Reader::Sweep => self.commit_of_sweep(page),
-        }
-    }
-
-    /// An answer that says itself that rows are missing: those that came are taken, and for the rest it is a failure.
-    fn read_in_part(&mut self, reader: Reader, page: Page, why: &str, now: Moment) {
-        self.health.failed(reader, FetchError::Unavailable { after: None, why: why.to_owned() }, now);
-        if self.position.is_none() {
-            return self.begin(now);
-        }
-        self.completeness.listed(&page);
-        match reader {
-            Reader::Tail => {
-                // It concludes nothing from what is missing, and what is not is as fresh as ever.
-                self.hand(reader).retry.reset();
-                self.tail_read(page, now);
-                self.tail_fails(now);
-            }
-            Reader::Sweep => {
-                let wants_rows = self.completeness.wants_rows();
-                let others = self.health.reader(Reader::Tail).answered_at;
-                let at_once = self.completeness.read_in_part(&page, why, others, now);
-                let pause = self.hand(reader).retry.pause();
-                self.sweep_fails(at_once, pause, now);
-                if wants_rows {
-                    self.commit_of_sweep(page);
-                }
-            }
         }
     }
 
@@ -508,62 +334,6 @@ impl Poller {
             self.health.broken(FetchError::Garbled { why }, now);
         }
         self.hand(Reader::Sweep).commit = commit;
-    }
-
-    fn failed(&mut self, reader: Reader, error: &FetchError, now: Moment, quota: &mut Quota) {
-        self.health.failed(reader, error.clone(), now);
-        let shrunk = reader == Reader::Tail && self.tail.failed(error);
-        let interval = self.interval();
-        let hand = self.hand(reader);
-        let pause = match error {
-            FetchError::Throttled { after, .. } => {
-                let pause = after.unwrap_or(THROTTLED).min(THROTTLED_MAX).max(hand.retry.pause());
-                quota.block_until(now + pause);
-                pause
-            }
-            FetchError::Unavailable { after, .. } => {
-                hand.retry.pause().max(after.unwrap_or_default().min(THROTTLED_MAX))
-            }
-            FetchError::Garbled { .. } => hand.retry.pause(),
-            // The token was thrown away: once, at once. Twice in a row it is not the token.
-            FetchError::Unauthorized { .. } if !std::mem::replace(&mut hand.token_retried, true) => Duration::ZERO,
-            FetchError::Unauthorized { .. } | FetchError::Refused { .. } => hand.refused.pause(),
-            FetchError::Rejected { .. } | FetchError::NotFound => hand.refused.pause(),
-            FetchError::TooLarge { .. } if shrunk => interval,
-            FetchError::TooLarge { .. } => hand.refused.pause(),
-        };
-        match reader {
-            Reader::Tail => {
-                self.tail.due_at(now + pause);
-                self.tail_fails(now);
-            }
-            Reader::Sweep => {
-                let others = self.health.reader(Reader::Tail).answered_at;
-                let at_once = self.completeness.failed(error, others, now);
-                self.sweep_fails(at_once, pause, now);
-            }
-        }
-    }
-
-    /// What the tail cannot read is for the sweep to find and to go around.
-    fn tail_fails(&mut self, now: Moment) {
-        if self.health.reader(Reader::Tail).failures == TAIL_FAILURES_MAX
-            && self.health.reader(Reader::Sweep).failures == 0
-        {
-            self.completeness.sweeps.hurry(now);
-        }
-    }
-
-    fn sweep_fails(&mut self, at_once: bool, pause: Duration, now: Moment) {
-        if at_once && !self.completeness.is_probing() {
-            // The page is at fault and the source is not.
-            self.hand(Reader::Sweep).retry.reset();
-        }
-        if at_once {
-            // Another way is tried: that is no failure yet.
-            self.health.has_another_way(Reader::Sweep);
-        }
-        self.completeness.due_at(if at_once { now } else { now + pause });
     }
 
     const fn hand(&mut self, reader: Reader) -> &mut Hand {

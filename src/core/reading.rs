@@ -1,5 +1,6 @@
 //! One window read in full: in one piece where its pages join, else cut in two by time until each piece can be read, and
-//! around what cannot. Knows nothing of cursors; concludes completeness and nothing else.
+//! around what cannot. Knows nothing of cursors; concludes completeness and nothing else. Here is how far it got and what it needs
+//! next; `pieces` has how the window is cut, `failure` what follows from a call that failed.
 //!
 //! A piece is cut where its pages do not join, where the server does not skip so far, and where a page fails for good while
 //! others work: first by `lastUpdateTime` in whole seconds, within one second by `createdTime`. What is left of a page that
@@ -9,62 +10,22 @@
 //! An answer that says itself that rows are missing fails like any other, but for one thing: where every answer says so, rows are
 //! taken as they come, nothing is cut and nothing concluded.
 
+mod failure;
+mod pieces;
+
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::core::cell::Cell;
-use crate::core::pass::{self, Pass, ROWS_MIN};
-use crate::core::planted::{self, Mistake};
+use crate::core::pass::{self, Pass};
+use crate::core::probe::{ANYTHING, OPEN_PROBE, PROBE};
 use crate::core::quarantine::Quarantined;
+use crate::core::reading::pieces::Piece;
 use crate::core::scan::Scan;
 use crate::model::incident::Row;
 use crate::model::moment::Moment;
 use crate::model::names::IncidentId;
 use crate::model::page::{Alerts, FetchError, Query, Window};
 use crate::model::timestamp::Timestamp;
-
-const SECOND: Duration = Duration::from_secs(1);
-/// Failures of one query before it matters whether others work.
-const FAILURES_MAX: u32 = 3;
-/// The same once a page was found to fail for good: that its pieces fail too is no surprise.
-const FAILURES_MAX_SUSPECTED: u32 = 2;
-/// For so long an answer proves that the source works, once a page was found to fail for good.
-const PROOF_LASTS: Duration = Duration::from_secs(30);
-/// Pieces of one reading at a time.
-const PIECES_MAX: usize = 256;
-/// How often a piece that can be cut no further is read again before it goes to quarantine.
-const AGAIN_MAX: u32 = 8;
-/// Pages that had to be made smaller grow again after so many pieces.
-const GROW_AFTER: u32 = 4;
-/// Refusals of one query before something is concluded from them: one may be a whim of something in between.
-const REJECTIONS_MAX: u32 = 2;
-
-/// What asks nothing of anybody: no incident was changed in 1970. It is answered where the source works at all.
-pub const PROBE: Query = Query {
-    window: Window { from: Timestamp::from_seconds(0), to: Some(Timestamp::from_seconds(1)) },
-    created: None,
-    skip: 0,
-    top: 1,
-    alerts: Alerts::Within,
-};
-
-/// The same for a server that refuses bounds: nothing was changed in the year 9999.
-const OPEN_PROBE: Query = Query {
-    window: Window { from: Timestamp::from_seconds(253_370_764_800), to: None },
-    created: None,
-    skip: 0,
-    top: 1,
-    alerts: Alerts::Within,
-};
-
-/// Any incident at all. A source that lists none where it listed some before tells nothing by an empty list.
-const ANYTHING: Query = Query {
-    window: Window { from: Timestamp::from_seconds(0), to: None },
-    created: None,
-    skip: 0,
-    top: 1,
-    alerts: Alerts::Within,
-};
 
 /// What the server was found not to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -121,20 +82,6 @@ pub struct Reading {
     pages: u32,
     rows: u32,
     why: String,
-}
-
-/// A piece of the window, and how often it was read in vain.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    cell: Cell,
-    again: u32,
-    alerts: Alerts,
-}
-
-impl Piece {
-    const fn of(cell: Cell) -> Self {
-        Self { cell, again: 0, alerts: Alerts::Within }
-    }
 }
 
 /// What is done about the piece.
@@ -393,84 +340,6 @@ impl Reading {
         self.rows
     }
 
-    fn next_piece(&mut self) {
-        (self.failures, self.rejections, self.failing_since) = (0, 0, None);
-        (self.scanned, self.is_too_large) = (None, false);
-        self.fitting += 1;
-        if GROW_AFTER <= self.fitting {
-            (self.fitting, self.top) = (0, (self.top * 2).min(self.top_max));
-        }
-        match self.left.pop() {
-            Some(piece) => self.begin(piece),
-            None if self.is_partial => self.mode = Mode::Broken,
-            None if self.doubts_nothing && self.rows == 0 => self.mode = Mode::Doubting,
-            None => self.mode = Mode::Complete,
-        }
-    }
-
-    fn begin(&mut self, piece: Piece) {
-        let piece = self.without_what_goes_apart(piece);
-        self.piece = piece;
-        let pass = Pass::new(piece.cell, self.top, self.refusals.rows, !self.refusals.bounds);
-        self.mode = Mode::Pages(pass.asking(piece.alerts));
-    }
-
-    /// The part of a piece before the first second that could be read only without its alerts, or that second; the rest is left.
-    fn without_what_goes_apart(&mut self, piece: Piece) -> Piece {
-        let Window { from, to } = piece.cell.window;
-        let holds = |second: &&Timestamp| from <= **second && to.is_none_or(|to| second.later(SECOND) <= to);
-        let is_whole = piece.cell.created.is_none() && !self.refusals.bounds;
-        let Some(&second) = self.apart.iter().find(holds).filter(|_| is_whole) else { return piece };
-        let end = second.later(SECOND);
-        if from < second {
-            self.left.push(Piece::of(Cell::of(Window { from: second, to })));
-            return Piece::of(Cell::of(Window { from, to: Some(second) }));
-        }
-        if to == Some(end) {
-            return Piece { alerts: Alerts::Apart, ..piece };
-        }
-        self.left.push(Piece::of(Cell::of(Window { from: end, to })));
-        Piece { alerts: Alerts::Apart, ..Piece::of(Cell::of(Window { from, to: Some(end) })) }
-    }
-
-    /// Two pieces instead of one, or the same once more where there are no two.
-    fn cut(&mut self, why: &str) {
-        let Mode::Pages(pass) = &self.mode else { return };
-        if self.refusals.bounds {
-            return self.give_up(why);
-        }
-        let Piece { cell, again, alerts } = self.piece;
-        let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
-        match cell.halves(pass.times(), self.horizon).or_else(by_creation) {
-            Some(halves) => self.begin_with(halves),
-            None if again < AGAIN_MAX => {
-                let next = pass.again(self.top, self.refusals.rows);
-                self.piece = Piece { cell, again: again + 1, alerts };
-                self.mode = Mode::Pages(next);
-            }
-            None => self.is_unreadable(why.to_owned()),
-        }
-    }
-
-    /// The first page of a bounded window is full: smaller windows instead, where there are any.
-    fn cut_behind_page(&mut self) {
-        let Mode::Pages(pass) = &self.mode else { return };
-        let cell = self.piece.cell;
-        let by_creation = || cell.halves_by_creation(pass.times()).filter(|_| !self.refusals.created);
-        if let Some(parts) = cell.parts_behind(pass.times(), self.horizon).or_else(by_creation) {
-            self.begin_with(parts);
-        }
-    }
-
-    fn begin_with(&mut self, (older, newer): (Cell, Cell)) {
-        if PIECES_MAX <= self.left.len() {
-            return self.give_up("it falls into too many pieces");
-        }
-        let alerts = self.piece.alerts;
-        self.left.push(Piece { alerts, ..Piece::of(newer) });
-        self.begin(Piece { alerts, ..Piece::of(older) });
-    }
-
     fn give_up(&mut self, why: &str) {
         self.why = why.to_owned();
         self.mode = Mode::Broken;
@@ -484,167 +353,5 @@ impl Reading {
         let quarantined = Quarantined::new(self.piece.cell.bounds(), self.horizon, &why);
         self.why = why;
         self.mode = Mode::Unreadable(Box::new(quarantined));
-    }
-
-    fn too_large(&mut self) -> bool {
-        match &mut self.mode {
-            Mode::Pages(pass) => {
-                let shrunk = pass.shrink();
-                if shrunk {
-                    self.fitting = 0;
-                    self.top = (self.top / 2).max(ROWS_MIN);
-                }
-                self.is_too_large |= !shrunk;
-                shrunk || self.go_around()
-            }
-            Mode::Rows(_) => self.go_around(),
-            Mode::Doubting => {
-                // What is too large is there.
-                self.mode = Mode::Complete;
-                true
-            }
-            Mode::Probing { .. } | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
-        }
-    }
-
-    /// An answer with 400: what is refused is told from what was asked, many rows to skip or the time of creation. Where it was
-    /// neither, a probe tells whether bounds are refused or the page.
-    fn rejected(&mut self) -> bool {
-        let skip = match &self.mode {
-            Mode::Pages(pass) => pass.skip(),
-            Mode::Rows(scan) => scan.query().skip,
-            Mode::Probing { .. } | Mode::Doubting => 0,
-            Mode::Unreadable(_) | Mode::Complete | Mode::Broken => return false,
-        };
-        self.rejections += 1;
-        if self.rejections < REJECTIONS_MAX {
-            return true;
-        }
-        self.rejections = 0;
-        if self.top <= skip {
-            self.refusals.skip = Some(self.refusals.skip.map_or(skip, |least| least.min(skip)));
-            return self.skips_no_further();
-        }
-        match &self.mode {
-            Mode::Probing { before, .. } if self.refusals.bounds => {
-                self.mode = (**before).clone();
-                false
-            }
-            Mode::Probing { .. } => {
-                self.refusals.bounds = true;
-                self.mode = Mode::Broken;
-                true
-            }
-            Mode::Pages(_) | Mode::Rows(_) if self.piece.cell.created.is_some() => {
-                self.refusals.created = true;
-                self.is_unreadable(self.why.clone());
-                true
-            }
-            Mode::Pages(_) | Mode::Rows(_) => self.probe(),
-            Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => false,
-        }
-    }
-
-    fn skips_no_further(&mut self) -> bool {
-        if let Mode::Rows(scan) = &mut self.mode {
-            scan.end();
-            self.end_of_scan();
-        } else {
-            self.cut("the API does not skip as many rows as there are");
-        }
-        true
-    }
-
-    fn probe(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.mode, Mode::Complete);
-        self.mode = Mode::Probing { before: Box::new(before), failed: false };
-        true
-    }
-
-    /// A page that fails while others work is the page's fault; where none works, it is the source's, and one waits.
-    fn cannot_be_read(&mut self, others: Option<Moment>, now: Moment) -> bool {
-        if let Mode::Probing { failed, .. } = &mut self.mode {
-            *failed = true;
-            return false;
-        }
-        self.failures += 1;
-        let since = *self.failing_since.get_or_insert(now);
-        let most = if self.is_poisoned { FAILURES_MAX_SUSPECTED } else { FAILURES_MAX };
-        if self.failures < most {
-            return false;
-        }
-        if matches!(self.mode, Mode::Doubting) {
-            // Something is listed that cannot be read, so it is not nothing.
-            self.mode = Mode::Complete;
-            return true;
-        }
-        let answered_at = self.answered_at.max(others);
-        let lately = answered_at.is_some_and(|at| now.since(at) < PROOF_LASTS);
-        if answered_at.is_some_and(|at| since < at) || (self.is_poisoned && lately) {
-            return self.go_around();
-        }
-        self.probe()
-    }
-
-    /// The page fails for good: cut it, and in the end read around what fails.
-    fn go_around(&mut self) -> bool {
-        self.is_poisoned = true;
-        (self.failures, self.failing_since) = (0, None);
-        match &mut self.mode {
-            // Nothing can be cut, so nothing can be concluded; but what can be read is.
-            Mode::Pages(_) if self.refusals.bounds => self.scan(),
-            Mode::Pages(_) if planted::is(Mistake::PoisonIsDropped) => self.next_piece(),
-            Mode::Pages(pass) => {
-                // What fails comes behind the last row that could be read; where there is none, it is cut in the middle.
-                let last = pass.times().last().copied();
-                match self.piece.cell.halves(last.as_slice(), self.horizon) {
-                    Some(halves) => self.begin_with(halves),
-                    None => self.scan(),
-                }
-            }
-            Mode::Rows(scan) => {
-                scan.failed();
-                self.end_of_scan();
-            }
-            Mode::Probing { .. } | Mode::Doubting | Mode::Unreadable(_) | Mode::Complete | Mode::Broken => {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn scan(&mut self) {
-        self.mode = Mode::Rows(Scan::new(self.piece.cell, self.top, self.lists_alerts_apart));
-    }
-
-    fn end_of_scan(&mut self) {
-        let Mode::Rows(scan) = &self.mode else { return };
-        if !scan.is_over() {
-            return;
-        }
-        let Piece { cell, again, .. } = self.piece;
-        if self.refusals.bounds {
-            let why =
-                format!("a page fails for good, and the API refuses the bounds that would go around it: {}", self.why);
-            return self.give_up(&why);
-        }
-        if self.lists_alerts_apart && scan.has_left_out_nothing() && again < AGAIN_MAX {
-            // It comes without its alerts: so read, its pages prove what those of any other piece do, and places count less.
-            return self.begin(Piece { cell, again: again + 1, alerts: Alerts::Apart });
-        }
-        if self.is_too_large && scan.has_no_hole() && self.scanned.as_ref() == Some(scan.ids()) {
-            // Too large for two rows at a time, and twice the same one by one.
-            return self.next_piece();
-        }
-        if scan.has_no_hole() && again < AGAIN_MAX {
-            self.scanned = Some(scan.ids().clone());
-            return self.begin(Piece { again: again + 1, ..Piece::of(cell) });
-        }
-        if self.is_partial {
-            return self.next_piece();
-        }
-        let (before, after) = scan.neighbours();
-        let quarantined = Quarantined::new(cell.bounds(), self.horizon, &self.why);
-        self.mode = Mode::Unreadable(Box::new(quarantined.between(before.as_ref(), after.as_ref())));
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::core::poller::{Position, Settings};
+use crate::core::position::Position;
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::reading::{Reading, Refusals, Step};
+use crate::core::settings::Settings;
 use crate::model::incident::Row;
 use crate::model::moment::Moment;
 use crate::model::page::FetchError;

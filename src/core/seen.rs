@@ -191,7 +191,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     let tellers = if mark.dialect == header.dialect { Tellers::Same } else { Tellers::Switched };
     let mut changes = changes::changes(&mark.fields, &header.fields, tellers);
     let both = mark.digest.as_ref().zip(row.lists.as_ref());
-    let of_lists = both.map(|(digest, lists)| changes::lists(digest, lists, tellers));
+    let of_lists = both.map(|(digest, lists)| changes::lists::changes(digest, lists, tellers));
     // After a switch nobody knows which alerts say something new.
     let compared = of_lists.is_some() && tellers == Tellers::Same;
     changes.extend(of_lists.into_iter().flatten());

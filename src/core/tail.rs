@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::core::pass::ROWS_MIN;
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::source_clock::SourceClock;
 use crate::model::incident::Row;

@@ -117,7 +117,7 @@ struct Reading<'a> {
     event: &'a Event,
     content: &'a Content<'a>,
     /// The alert that this is one part of an event about.
-    alert: Option<content::Alert<'a>>,
+    alert: Option<content::alert::Alert<'a>>,
     fields: Fields,
 }
 

@@ -4,7 +4,9 @@
 use core::net::IpAddr;
 use std::borrow::Cow;
 
-use crate::model::content::{Alert, Content, Entity, EntityKind};
+use crate::model::content::Content;
+use crate::model::content::alert::Alert;
+use crate::model::content::entity::{Entity, EntityKind};
 use crate::model::delivery::{Passage, Reduction};
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;

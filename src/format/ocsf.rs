@@ -23,7 +23,8 @@ use crate::format::ocsf::normal::{Normal, activity, severity, status, verdict};
 use crate::format::ocsf::observable::{Observable, observables};
 use crate::format::ocsf::unmapped::Unmapped;
 use crate::format::ocsf::version::{Text, Version};
-use crate::model::content::{Alert, Comment, Content};
+use crate::model::content::alert::Alert;
+use crate::model::content::{Comment, Content};
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
 

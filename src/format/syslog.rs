@@ -1,11 +1,13 @@
 //! RFC 5424 messages: the header of an event, the message around a body, the two framings of RFC 6587.
 //! Never cuts a body and never lets a text from outside end a field, a message or a frame.
 
+pub mod priority;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
-use std::str::FromStr;
 
 use crate::format::plain::is_treacherous;
+use crate::format::syslog::priority::{Facility, Severity};
 use crate::model::event::Event;
 use crate::model::timestamp::Timestamp;
 
@@ -22,80 +24,6 @@ pub const APP_NAME_LENGTH_MAX: usize = 48;
 pub const PROCID_LENGTH_MAX: usize = 128;
 /// Characters of MSGID at most.
 pub const MSGID_LENGTH_MAX: usize = 32;
-
-/// The facilities by the names that syslog daemons know, in the order of their numbers (RFC 5424 table 1).
-const FACILITIES: [&str; 24] = [
-    "kern",
-    "user",
-    "mail",
-    "daemon",
-    "auth",
-    "syslog",
-    "lpr",
-    "news",
-    "uucp",
-    "cron",
-    "authpriv",
-    "ftp",
-    "ntp",
-    "security",
-    "console",
-    "solaris-cron",
-    "local0",
-    "local1",
-    "local2",
-    "local3",
-    "local4",
-    "local5",
-    "local6",
-    "local7",
-];
-
-/// A facility, 0 to 23.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facility(u8);
-
-/// By name or by number.
-impl FromStr for Facility {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let by_name = FACILITIES.iter().position(|name| name.eq_ignore_ascii_case(text));
-        by_name
-            .or_else(|| text.parse().ok().filter(|number| *number < FACILITIES.len()))
-            .and_then(|number| u8::try_from(number).ok())
-            .map(Self)
-            .ok_or_else(|| {
-                format!("{text:?} is no facility: a number from 0 to 23, or one of {}", FACILITIES.join(" "))
-            })
-    }
-}
-
-/// The severities that an incident can have. The three above `Error` are left to the receiver's own house: a syslog
-/// daemon shows `emerg` to everybody who is signed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// 3: an incident of severity `High`.
-    Error = 3,
-    /// 4: `Medium`.
-    Warning = 4,
-    /// 5: `Low`, and whatever is missing, unspecified or newer than we know.
-    Notice = 5,
-    /// 6: `Informational`.
-    Informational = 6,
-}
-
-impl Severity {
-    /// The severity for that of an incident, in the spelling of either dialect.
-    pub fn of_incident(severity: Option<&str>) -> Self {
-        match severity.unwrap_or_default().to_ascii_lowercase().as_str() {
-            "high" => Self::Error,
-            "medium" => Self::Warning,
-            "informational" => Self::Informational,
-            _ => Self::Notice,
-        }
-    }
-}
 
 /// What every message of one sink has in common. The names may be any text; [`message`] makes them fit.
 #[derive(Debug, Clone)]
@@ -336,25 +264,6 @@ mod tests {
                 "x".repeat(48)
             ),
         );
-    }
-
-    #[test]
-    fn severities_and_facilities_have_their_numbers() {
-        for (severity, number) in [
-            (Some("High"), 3),
-            (Some("medium"), 4),
-            (Some("Low"), 5),
-            (Some("Informational"), 6),
-            (Some("UnSpecified"), 5),
-            (None, 5),
-        ] {
-            assert_eq!(Severity::of_incident(severity) as u8, number, "{severity:?}");
-        }
-        for (text, number) in
-            [("kern", Some(0)), ("LOCAL7", Some(23)), ("16", Some(16)), ("24", None), ("-1", None), ("", None)]
-        {
-            assert_eq!(text.parse::<Facility>().ok().map(|facility| facility.0), number, "{text:?}");
-        }
     }
 
     #[test]

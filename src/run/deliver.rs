@@ -21,8 +21,9 @@ use crate::run::prepare::Prepared;
 use crate::run::tenant::Surroundings;
 use crate::run::tenant::seed;
 use crate::sink::{Outgoing, Sink};
+use crate::store::Store;
+use crate::store::chunk::{Chunk, ReadLimit};
 use crate::store::error::StoreError;
-use crate::store::{Chunk, ReadLimit, Store};
 
 /// A loop comes round at least this often, so that its heartbeat shows and a stop is seen.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::admin::board::{Board, Passing};
 use crate::admin::metrics::age;
-use crate::core::poller::Brief;
+use crate::core::commit::Brief;
 use crate::model::content::Content;
 use crate::model::incident::Row;
 use crate::run::tenant::Tenant;

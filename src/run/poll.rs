@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::metrics::wall_clock;
-use crate::core::poller::{Brief, Commit, Committed, Done, PassKind, Reader, Todo};
+use crate::core::commit::{Brief, Commit, Committed, Done, PassKind};
+use crate::core::poller::{Reader, Todo};
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::quota::{Lane, QuotaState};
 use crate::model::page::{FetchError, Page, Query};

@@ -9,8 +9,8 @@ use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::board::{Reload, ReloadOutcome};
 use crate::admin::metrics::wall_clock;
+use crate::admin::status::{Reload, ReloadOutcome};
 use crate::config::problem::Problems;
 use crate::config::sink::Sink;
 use crate::config::tenant::Tenant as TenantConfig;

@@ -1,8 +1,9 @@
 //! Delivers again from the source: reads a window on the quota's own lane and puts every row of it into the outbox once more.
 //! It gives way to live reading in everything: quota, room, disk. It moves no cursor and forgets no mark.
 
-use std::collections::{BTreeSet, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod told;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::admin::metrics::Metrics;
 use crate::admin::replay::{Blame, End, Order, Progress, Request};
 use crate::config::Config;
 use crate::core::backoff::Backoff;
-use crate::core::poller::Committed;
+use crate::core::commit::Committed;
 use crate::core::quarantine::Quarantined;
 use crate::core::quota::{Lane, QuotaState};
 use crate::core::reading::{Reading, Refusals, Step};
@@ -27,6 +28,7 @@ use crate::run::complete::{self, Asker, Kept};
 use crate::run::daemon::{self, RunError};
 use crate::run::intake::{self, Intakes};
 use crate::run::poll::outcome;
+use crate::run::replay::told::Told;
 use crate::run::tenant::{Surroundings, Tenant, seed};
 use crate::run::tenants::Tenants;
 use crate::store::Endpoint;
@@ -46,8 +48,6 @@ const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 const ROOM_EVERY: Duration = Duration::from_secs(2);
 /// Readings of a window whose pages do not join, before it is given up.
 const READINGS_MAX: u32 = 3;
-/// Rows and incidents that are told apart, 16 bytes each; beyond it some come twice.
-const TOLD_MAX: usize = 1 << 20;
 
 /// What replays are made with.
 pub(crate) struct Replayer {
@@ -63,15 +63,6 @@ struct Job<'a> {
     progress: &'a watch::Sender<Progress>,
     told: Told,
     left_out: LeftOut,
-}
-
-/// What this replay has had already: pages overlap, and a window may be read twice.
-#[derive(Default)]
-struct Told {
-    rows: HashSet<u64>,
-    incidents: HashSet<u64>,
-    /// How many of them the progress knows of.
-    counted: u64,
 }
 
 /// How often a call has failed in a row, and how long to wait for the next one.
@@ -424,27 +415,6 @@ impl LeftOut {
         );
         End::Failed { blame: Blame::Source, why }
     }
-}
-
-impl Told {
-    /// Whether this replay has not had this revision yet.
-    fn is_news(&mut self, row: &Row) -> bool {
-        let id = seen::id_of(row);
-        if TOLD_MAX <= self.rows.len() {
-            self.rows.clear();
-        }
-        if self.incidents.len() < TOLD_MAX {
-            self.incidents.insert(short(&id));
-        }
-        self.rows.insert(short(&(&id, row.last_update(), row.hash)))
-    }
-}
-
-/// 64 bits of something, the same for the same thing.
-fn short(thing: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// What a replay finds that live reading had not is an event like any other; what it repeats is not counted again.

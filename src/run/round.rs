@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::admin::board::{Board, Status, TenantStatus};
+use crate::admin::board::Board;
+use crate::admin::status::{Status, TenantStatus};
 use crate::config::Config;
 use crate::model::names::SinkName;
 use crate::run::daemon::Ending;

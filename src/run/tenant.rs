@@ -15,8 +15,9 @@ use crate::api;
 use crate::api::client::Client;
 use crate::config::poll::Interval;
 use crate::config::tenant::{Start, Tenant as Config};
-use crate::core::poller::{self, Audit, Known, Poller, Reader};
+use crate::core::poller::{Known, Poller, Reader};
 use crate::core::quota::{Limits, Quota};
+use crate::core::settings::{self, Audit};
 use crate::identity::certificate::ENDS_SOON;
 use crate::identity::token::Tokens;
 use crate::identity::{self, Credential};
@@ -44,7 +45,7 @@ pub(crate) struct Tenant {
     pub(crate) clock: Clock,
     decisions: Mutex<Decisions>,
     woken: [Notify; 2],
-    settings: poller::Settings,
+    settings: settings::Settings,
     /// How long what is remembered of an incident is kept.
     pub(crate) remember: Duration,
     said_late: Said,
@@ -273,8 +274,8 @@ pub(crate) fn client(config: &Config) -> Result<(Client, Arc<Tokens>), HttpError
     Ok((Client::new(http, tokens.clone(), settings), tokens))
 }
 
-fn settings(config: &Config) -> poller::Settings {
-    poller::Settings {
+fn settings(config: &Config) -> settings::Settings {
+    settings::Settings {
         interval: match config.poll.interval {
             Interval::Auto => None,
             Interval::Every(span) => Some(span.0),
@@ -287,9 +288,9 @@ fn settings(config: &Config) -> poller::Settings {
         audit: Audit { every: config.poll.audit_every.0, window: config.poll.audit_window.0 },
         deep_audit: Audit { every: config.poll.deep_audit_every.0, window: config.poll.deep_audit_window.0 },
         start: match config.start {
-            Start::Now => poller::Start::Now,
-            Start::Back(span) => poller::Start::Back(span),
-            Start::At(time) => poller::Start::At(time),
+            Start::Now => settings::Start::Now,
+            Start::Back(span) => settings::Start::Back(span),
+            Start::At(time) => settings::Start::At(time),
         },
     }
 }

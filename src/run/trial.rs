@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use crate::admin::board::Status;
+use crate::admin::status::Status;
 use crate::config::Config;
 use crate::model::names::{SinkName, TenantName};
 use crate::run::clock::Clock;

@@ -2,37 +2,26 @@
 //! and repeats nothing.
 
 pub(in crate::sink) mod answer;
+pub(in crate::sink) mod body;
 pub(in crate::sink) mod credential;
+pub mod sender;
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use futures_util::future::BoxFuture;
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{self, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::core::courier::DeliverError;
 use crate::format::Format;
-use crate::model::names::{EventId, Seq};
 use crate::model::units::{Size, Span};
-use crate::sink::blocking::Blocking;
-use crate::sink::http::answer::Answer;
-use crate::sink::http::credential::Credential;
-use crate::sink::partly::{Partly, reached};
-use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
-use crate::transport::http::{Options, causes, client, is_loopback};
+use crate::sink::http::sender::{Http, IDEMPOTENCY_KEY};
+use crate::sink::{Names, OpenError, Problem, Settings, Sink, problem};
+use crate::transport::http::is_loopback;
 use crate::transport::proxy;
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
-
-/// A call that makes several requests starts no further one after this time: what is answered counts, and a slow receiver does
-/// not get the same events again and again.
-const REQUESTS_TIME: Duration = Duration::from_secs(30);
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "at least once: an event counts when its request was answered with 2xx; where an answer \
@@ -46,7 +35,6 @@ const BATCH_EVENTS_MAX: u32 = 100_000;
 const BATCH_SIZE_MAX: Size = Size::mebibytes(256);
 /// `timeout` at most.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Headers that are ours to set.
 const OURS: [HeaderName; 7] = [
     header::CONTENT_LENGTH,
@@ -298,190 +286,4 @@ fn fixed_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), St
         return Err("is a secret; put it under `auth`".into());
     }
     HeaderValue::try_from(value).map(|value| (name, value)).map_err(|_| "holds what no header can carry".into())
-}
-
-/// A sink of kind `http`.
-#[derive(Debug)]
-pub struct Http {
-    config: Config,
-    client: reqwest::Client,
-    /// The headers that are the same in each request.
-    headers: HeaderMap,
-    /// Secrets and compression, beside the runtime.
-    desk: Blocking<Option<Auth>>,
-    /// The first record of a request that nobody knows the outcome of, and how many it had: it goes again as it was.
-    unanswered: Option<(EventId, usize)>,
-    partly: Partly,
-}
-
-impl Http {
-    /// Reads the TLS files; connects nowhere.
-    ///
-    /// # Errors
-    /// TLS files, the proxy or a header cannot be used.
-    pub fn open(config: &Config) -> Result<Self, OpenError> {
-        let options = Options {
-            tls: config.tls.clone(),
-            extra_ca: None,
-            proxy: config.proxy_url.as_ref(),
-            proxy_settings: Some(&config.proxy),
-            timeout: config.timeout.0,
-            loopback: is_loopback(&config.url),
-        };
-        let client = client(&options).map_err(|error| OpenError { why: error.to_string() })?;
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(config.batch.content_type()));
-        for (name, value) in &config.headers {
-            let (name, value) =
-                fixed_header(name, value).map_err(|why| OpenError { why: format!("headers.{name}: {why}") })?;
-            headers.insert(name, value);
-        }
-        if config.gzip {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let desk = Blocking::new(config.auth.clone(), config.timeout.0);
-        Ok(Self { config: config.clone(), client, headers, desk, unanswered: None, partly: Partly::default() })
-    }
-
-    /// Request after request, in order, for as long as [`REQUESTS_TIME`] lasts. A failure after a part of them leaves its
-    /// telling to the next call, and so does what is left.
-    async fn send_all(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
-        let began = Instant::now();
-        let mut rest = self.partly.rest(events);
-        let mut answered = None;
-        while !rest.is_empty() && (answered.is_none() || began.elapsed() < REQUESTS_TIME) {
-            let (batch, later) = rest.split_at(self.count_of_next(rest));
-            self.unanswered = Some((batch[0].event.event_id.clone(), batch.len()));
-            let sent = self.send(batch).await;
-            if !matches!(sent, Err(DeliverError::Retry { .. })) {
-                self.unanswered = None;
-            }
-            match sent {
-                Ok(()) => {
-                    self.partly.taken(batch);
-                    answered = reached(events, batch).or(answered);
-                }
-                Err(error) if answered.is_none() => return Err(error),
-                Err(_) => break,
-            }
-            rest = later;
-        }
-        Ok(answered)
-    }
-
-    /// How many of these events go into the next request: at least one, and as many as the time before where that was not
-    /// answered.
-    fn count_of_next(&self, events: &[Outgoing]) -> usize {
-        match &self.unanswered {
-            Some((first, count)) if events.first().is_some_and(|outgoing| outgoing.event.event_id == *first) => {
-                (*count).min(events.len())
-            }
-            Some(_) | None => self.config.count_of_next(events),
-        }
-    }
-
-    async fn send(&self, batch: &[Outgoing]) -> Result<(), DeliverError> {
-        let place = self.config.url.origin().ascii_serialization();
-        let (body, is_gzip) = (self.config.batch.body(batch), self.config.gzip);
-        let prepared = self.desk.run(move |auth| {
-            let credential = auth.as_ref().map(Credential::read).transpose()?;
-            Ok((credential, if is_gzip { compress(&body) } else { body }))
-        });
-        let (credential, body) = match prepared.await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(why)) => return Err(DeliverError::Pause { why }),
-            Err(unfinished) => {
-                let why = format!("the request to {place} cannot be prepared: {unfinished}");
-                return Err(DeliverError::Retry { why, after: None });
-            }
-        };
-        let mut headers = self.headers.clone();
-        headers.insert(IDEMPOTENCY_KEY, idempotency_key(batch));
-        if let Some(Credential { name, value, .. }) = &credential {
-            headers.insert(name, value.clone());
-        }
-        let hide = |text: String| credential.as_ref().map_or_else(|| text.clone(), |credential| credential.hide(&text));
-        match self.client.post(self.config.url.clone()).headers(headers).body(body).send().await {
-            Ok(response) => Answer::read(place, response, hide).await.verdict(batch),
-            Err(error) if error.is_timeout() => {
-                let why = format!("{place} did not answer within {}", self.config.timeout);
-                Err(DeliverError::Retry { why, after: None })
-            }
-            Err(error) => {
-                let why = format!("{place} cannot be reached: {}", hide(causes(&error.without_url())));
-                Err(DeliverError::Retry { why, after: None })
-            }
-        }
-    }
-}
-
-impl Sink for Http {
-    fn deliver<'a>(&'a mut self, events: &'a [Outgoing]) -> BoxFuture<'a, Result<Option<Seq>, DeliverError>> {
-        Box::pin(self.send_all(events))
-    }
-}
-
-impl Config {
-    /// How many of these events go into the next request: at least one, however large.
-    fn count_of_next(&self, events: &[Outgoing]) -> usize {
-        let most = match self.batch {
-            Batch::One => 1,
-            Batch::Array | Batch::Ndjson => self.batch_events as usize,
-        };
-        let mut size = 1;
-        let fitting = events.iter().take(most).take_while(|event| {
-            size += event.body.len() as u64 + 1;
-            size <= self.batch_size.0
-        });
-        fitting.count().max(1)
-    }
-}
-
-impl Batch {
-    const fn content_type(self) -> &'static str {
-        match self {
-            Self::One | Self::Array => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-        }
-    }
-
-    fn body(self, events: &[Outgoing]) -> Vec<u8> {
-        let (open, between, close): (&[u8], &[u8], &[u8]) = match self {
-            Self::One => (b"", b"", b""),
-            Self::Array => (b"[", b",", b"]"),
-            Self::Ndjson => (b"", b"\n", b"\n"),
-        };
-        let mut body = Vec::with_capacity(events.iter().map(|event| event.body.len() + 1).sum::<usize>() + 2);
-        body.extend_from_slice(open);
-        for (at, event) in events.iter().enumerate() {
-            body.extend_from_slice(if at == 0 { b"" } else { between });
-            body.extend_from_slice(&event.body);
-        }
-        body.extend_from_slice(close);
-        body
-    }
-}
-
-/// The fastest level: JSON shrinks tenfold with it, and a slower one would be the slowest part of the way.
-pub(in crate::sink) fn compress(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8 + 64), Compression::fast());
-    encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing into memory does not fail")
-}
-
-/// The same for the same events, however often they are sent: the `event_id` of a single one, otherwise 32 hex digits of
-/// SHA-256 over all of them in order.
-fn idempotency_key(batch: &[Outgoing]) -> HeaderValue {
-    if let [single] = batch
-        && let Ok(key) = HeaderValue::try_from(single.event.event_id.as_str())
-    {
-        return key;
-    }
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-    for outgoing in batch {
-        let id = outgoing.event.event_id.as_str();
-        digest.update(&(id.len() as u64).to_be_bytes());
-        digest.update(id.as_bytes());
-    }
-    let hex: String = digest.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    HeaderValue::try_from(hex).expect("hex digits are a header's value")
 }

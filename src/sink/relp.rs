@@ -8,8 +8,8 @@
 
 mod frame;
 mod session;
+mod verdicts;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
@@ -17,13 +17,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::courier::{DeliverError, Refusal};
-use crate::format::syslog::{APP_NAME_LENGTH_MAX, Facility, HOSTNAME_LENGTH_MAX, Header, Origin, message};
+use crate::format::syslog::priority::Facility;
+use crate::format::syslog::{APP_NAME_LENGTH_MAX, HOSTNAME_LENGTH_MAX, Header, Origin, message};
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
-use crate::sink::relp::frame::Answer;
 use crate::sink::relp::session::{Limits, Session};
+use crate::sink::relp::verdicts::Verdicts;
 use crate::sink::syslog::{
-    HEADER_SIZE, MESSAGE_SIZE_MIN, app_name_default, facility_default, is_this_host, name_problem, origin, retry,
+    HEADER_SIZE, MESSAGE_SIZE_MIN, app_name_default, facility_default, is_this_host, name_problem, origin,
 };
 use crate::sink::{Found, Line, Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
 use crate::transport::address::Address;
@@ -44,8 +45,6 @@ const TIMEOUT_MIN: Span = Span::seconds(1);
 const TIMEOUT_MAX: Span = Span::seconds(600);
 /// Events and bytes in one call: several windows, so that the receiver does not wait for us between two calls.
 const BATCH_LIMIT: (usize, usize) = (1000, 4 << 20);
-/// How often the message of an event may be rejected before it is for good.
-const REJECTIONS_MAX: u32 = 3;
 
 /// The keys of a sink of kind `relp`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -206,21 +205,6 @@ pub struct Relp {
     verdicts: Verdicts,
 }
 
-/// Which message this is: its position, and which part of its event; 0 where it is in one piece.
-type Key = (Seq, usize);
-
-fn key(outgoing: &Outgoing) -> Key {
-    (outgoing.seq, outgoing.event.for_sink.part.as_ref().map_or(0, |part| part.number))
-}
-
-/// What the receiver said of messages that do not count as delivered yet, because one before them is not.
-#[derive(Debug, Default)]
-struct Verdicts {
-    taken: BTreeSet<Key>,
-    /// How often, and the last words.
-    rejected: BTreeMap<Key, (u32, String)>,
-}
-
 impl Relp {
     /// Takes the configuration and connects to nothing yet.
     ///
@@ -251,7 +235,7 @@ impl Relp {
     async fn send(&mut self, events: &[Outgoing]) -> Result<Option<Seq>, DeliverError> {
         let Some(first) = events.first() else { return Ok(None) };
         self.verdicts.forget_before(first.seq);
-        let unsent: Vec<&Outgoing> = events.iter().filter(|event| !self.verdicts.taken.contains(&key(event))).collect();
+        let unsent: Vec<&Outgoing> = events.iter().filter(|event| !self.verdicts.has(event)).collect();
         let messages = self.messages(&unsent)?;
         let carried = self.carry(&unsent, &messages).await;
         match (self.verdicts.reached(events), carried) {
@@ -307,50 +291,6 @@ impl Relp {
             session.close().await;
         }
         Ok(None)
-    }
-}
-
-impl Verdicts {
-    /// What lies before is done with: it counts as delivered, or was refused.
-    fn forget_before(&mut self, first: Seq) {
-        self.taken = self.taken.split_off(&(first, 0));
-        self.rejected = self.rejected.split_off(&(first, 0));
-    }
-
-    fn note(&mut self, outgoing: &Outgoing, answer: &Answer) {
-        let key = key(outgoing);
-        if answer.is_ok() {
-            self.rejected.remove(&key);
-            self.taken.insert(key);
-        } else {
-            let (count, words) = self.rejected.entry(key).or_default();
-            *count += 1;
-            *words = answer.to_string();
-        }
-    }
-
-    /// The last event up to which the receiver has everything of these.
-    fn reached(&self, events: &[Outgoing]) -> Option<Seq> {
-        let at_the_receiver = events.iter().take_while(|event| self.taken.contains(&key(event)));
-        at_the_receiver.filter(|event| event.is_last()).last().map(Outgoing::reaches)
-    }
-
-    /// Every message was answered, and the first event does not count: what that asks for.
-    fn of_rejected(&self, events: &[Outgoing]) -> DeliverError {
-        let mut refusals: Vec<Refusal> = Vec::new();
-        for event in events {
-            let Some((count, words)) = self.rejected.get(&key(event)) else { continue };
-            // An event is refused once, however many of its parts are.
-            if REJECTIONS_MAX <= *count && refusals.last().is_none_or(|last| last.seq != event.seq) {
-                let why = format!("the receiver rejected it {count} times, at last with {words:?}");
-                refusals.push(Refusal { seq: event.seq, why });
-            }
-        }
-        match self.rejected.values().next() {
-            Some(_) if !refusals.is_empty() => DeliverError::Refused(refusals),
-            Some((_, words)) => retry(format!("the receiver rejects a message: {words}")),
-            None => retry("the receiver is slow; what it has of an event in many parts is not sent again".into()),
-        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use tokio::sync::oneshot;
 
+use crate::core::commit::Committed;
 use crate::core::courier::{Progress, Refusal};
-use crate::core::poller::{Committed, Position};
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::moment::Moment;

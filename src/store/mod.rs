@@ -10,13 +10,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::{oneshot, watch};
 
+use crate::core::commit::Committed;
 use crate::core::courier::{Progress, Refusal};
-use crate::core::poller::{Committed, Position};
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
-use crate::model::event::Event;
 use crate::model::moment::Moment;
-use crate::model::names::{IncidentId, Seq, SinkName, TenantKey, TenantName};
+use crate::model::names::{IncidentId, Seq, SinkName, TenantKey};
 use crate::store::body::Press;
 use crate::store::command::{Command, Tell};
 use crate::store::error::{OpenError, StoreError};
@@ -25,11 +25,12 @@ use crate::store::open::Recovery;
 use crate::store::page::PageBatch;
 use crate::store::shared::{COMMANDS_MAX, Shared};
 use crate::store::tally::{Room, Tally};
-use crate::store::values::{Entry, Read, Remembered};
+use crate::store::values::{Read, Remembered};
 use crate::store::writer::Writer;
 
 mod body;
 mod checkpoint;
+pub mod chunk;
 mod command;
 mod directory;
 pub mod error;
@@ -50,9 +51,6 @@ mod values;
 pub mod verify;
 mod waker;
 mod writer;
-
-/// Entries of the index that one read looks at, wanted or not.
-const SCAN_MAX: usize = 4096;
 
 /// Where the store is, and its limits.
 #[derive(Debug, Clone)]
@@ -103,24 +101,6 @@ impl Endpoint {
             _ => None,
         }
     }
-}
-
-/// How much one read returns: as many events as both allow, and one at least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadLimit {
-    /// Events.
-    pub events: usize,
-    /// Bytes of incidents, decompressed.
-    pub bytes: u64,
-}
-
-/// A stretch of the outbox.
-#[derive(Debug, Clone)]
-pub struct Chunk {
-    /// The wanted events, in order.
-    pub events: Vec<(Seq, Event)>,
-    /// Everything wanted up to here is in `events`.
-    pub scanned_to: Seq,
 }
 
 /// A store that was just opened.
@@ -320,50 +300,6 @@ impl Store {
     pub async fn drop_refused(&self, sink: &SinkName, seqs: Vec<Seq>) -> Result<(), StoreError> {
         let sink = sink.clone();
         self.ask(|tell| Command::DropRefused { sink, seqs, tell }).await
-    }
-
-    /// The durable events behind a position that are wanted, by their tenant and by the one sink that they are for, where they
-    /// are not for all. Looks at a bounded part of the outbox: where `scanned_to` is beyond `after`, go on from there.
-    ///
-    /// # Errors
-    /// As [`state`](Self::state).
-    pub fn read_after(
-        &self,
-        after: Seq,
-        wanted: &dyn Fn(&TenantName, Option<&SinkName>) -> bool,
-        limit: ReadLimit,
-    ) -> Result<Chunk, StoreError> {
-        let newest = *self.shared.newest.borrow();
-        self.shared.read(|ledger| {
-            let mut chunk = Chunk { events: Vec::new(), scanned_to: after };
-            let mut bytes = 0;
-            for (looked_at, pair) in ledger.range::<Entry>(&Key::Event(after.next()), &Key::Event(newest)).enumerate() {
-                let (Key::Event(seq), entry) = pair? else { continue };
-                let is_wanted = wanted(&entry.tenant, entry.only.as_ref());
-                let full = limit.events <= chunk.events.len() || limit.bytes < bytes + entry.whole;
-                if SCAN_MAX <= looked_at || (is_wanted && full && !chunk.events.is_empty()) {
-                    return Ok(chunk);
-                }
-                if is_wanted && let Some(event) = body::read(ledger, seq, &entry)? {
-                    bytes += entry.whole;
-                    chunk.events.push((seq, event));
-                }
-                chunk.scanned_to = seq;
-            }
-            chunk.scanned_to = newest.max(after);
-            Ok(chunk)
-        })
-    }
-
-    /// One event; none where it was cut.
-    ///
-    /// # Errors
-    /// As [`state`](Self::state).
-    pub fn event(&self, seq: Seq) -> Result<Option<Event>, StoreError> {
-        self.shared.read(|ledger| match ledger.get::<Entry>(&Key::Event(seq))? {
-            Some(entry) => body::read(ledger, seq, &entry),
-            None => Ok(None),
-        })
     }
 
     /// The newest durable position of the outbox, to wake couriers.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::names::{Seq, TenantKey};

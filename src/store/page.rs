@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::core::poller::{Brief, Committed};
+use crate::core::commit::{Brief, Committed};
 use crate::core::seen::{self, Mark, News, Verdict};
 use crate::model::digest::beginning;
 use crate::model::event::Event;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::core::seen::Mark;
 use crate::model::delivery::ForSink;
 use crate::model::event::{Change, Event, Kind, Notes};

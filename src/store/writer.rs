@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::model::names::TenantKey;

@@ -23,7 +23,9 @@ use x509_cert::der::Decode;
 
 use crate::transport::http::is_loopback;
 use crate::transport::proxy;
-use crate::transport::stream::{StreamError, Target, broke, reach};
+use crate::transport::stream::connect::reach;
+use crate::transport::stream::words::broke;
+use crate::transport::stream::{StreamError, Target};
 use crate::transport::tls;
 
 /// The TLS handshake may take this long.

@@ -2,28 +2,27 @@
 //! close was clean. One that is only written to, or one with a peer that answers. Never connects again by itself, and takes
 //! nothing written for received.
 
+pub(in crate::transport) mod connect;
+pub(in crate::transport) mod words;
+
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustls_pki_types::ServerName;
-use socket2::{SockRef, Socket, TcpKeepalive};
+use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::transport::stream::connect::{prepare, reach, sign_on};
+use crate::transport::stream::words::{broke, closed, explained, unclear};
 use crate::transport::tls;
 
 /// Resolving a name, connecting to one address, the TLS handshake: each may take this long.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 4;
 /// One chunk of a write may take this long. It is the chunk and not the whole, so that a slow receiver gets on.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of one chunk.
@@ -38,8 +37,6 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(200);
 const HEARD_AT_ONCE: usize = 16 * 1024;
 /// What a peer that should only listen may say during one connection.
 const CHATTER_BYTES_MAX: usize = 1024 * 1024;
-/// The kernel's send buffer: fixed, so that [`Stream::unsent_bytes_max`] has a bound that does not move.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// How far the kernel may exceed its send buffer: one segment before segmentation offload, with much to spare.
 const SEND_BUFFER_EXCESS_BYTES: usize = 1024 * 1024;
 
@@ -251,55 +248,6 @@ impl Stream {
     }
 }
 
-/// A TCP connection to the first address that answers.
-pub(in crate::transport) async fn reach(target: Target<'_>) -> Result<TcpStream, String> {
-    let found = timeout(STEP_TIMEOUT, tokio::net::lookup_host((target.host, target.port)));
-    let addresses: Vec<SocketAddr> = match found.await {
-        Err(_) => return Err("its name is not resolved in time".into()),
-        Ok(Err(error)) => return Err(error.to_string()),
-        Ok(Ok(addresses)) => addresses.take(ADDRESSES_MAX).collect(),
-    };
-    let mut why = "its name has no address".to_owned();
-    for address in addresses {
-        match timeout(STEP_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return Ok(tcp),
-            Ok(Err(error)) => why = format!("{address}: {error}"),
-            Err(_) => why = format!("{address}: no answer within {} s", STEP_TIMEOUT.as_secs()),
-        }
-    }
-    Err(why)
-}
-
-/// Sets what makes a dead peer known well before `dead_after`.
-fn prepare(tcp: &TcpStream, dead_after: Duration) -> io::Result<Socket> {
-    let socket = SockRef::from(tcp).try_clone()?;
-    // The kernel counts keep-alive in whole seconds.
-    let every = (dead_after / 5).max(Duration::from_secs(1));
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(every).with_interval(every).with_retries(3))?;
-    socket.set_tcp_user_timeout(Some(dead_after * 2 / 3))?;
-    Ok(socket)
-}
-
-async fn sign_on(
-    tcp: TcpStream,
-    host: &str,
-    config: &tls::Config,
-    peer: &str,
-) -> Result<tokio_rustls::client::TlsStream<TcpStream>, StreamError> {
-    let untrusted = |why: String| StreamError::Untrusted(why);
-    let settings = config.client(None).map_err(|error| untrusted(error.to_string()))?;
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| untrusted(format!("{host:?} is no name that a certificate could hold")))?;
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(settings));
-    match timeout(STEP_TIMEOUT, connector.connect(name, tcp)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(broke(peer, &error)),
-        Err(_) => Err(StreamError::Broken(format!("{peer} has not answered the TLS handshake in time"))),
-    }
-}
-
 async fn write_chunks(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     for chunk in bytes.chunks(CHUNK_SIZE) {
         timeout(CHUNK_TIMEOUT, writer.write_all(chunk)).await??;
@@ -361,42 +309,6 @@ fn said<'a>(read: io::Result<&'a [u8]>, peer: &str) -> Result<&'a [u8], StreamEr
         Ok([]) => Err(closed(peer)),
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(broke(peer, &error)),
-    }
-}
-
-fn closed(peer: &str) -> StreamError {
-    StreamError::Broken(format!("{peer} has closed the connection"))
-}
-
-fn unclear(peer: &str) -> StreamError {
-    StreamError::Broken(format!("the connection to {peer} is in an unclear state"))
-}
-
-/// An I/O error in words, those of TLS with what to do.
-pub(in crate::transport) fn broke(peer: &str, error: &io::Error) -> StreamError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => StreamError::Untrusted(format!(
-            "the certificate of {peer} is not accepted ({why}): set `tls.ca_file` to the authority that issued it, and \
-             check that the address is one of its names"
-        )),
-        Some(rustls::Error::AlertReceived(alert)) => StreamError::Untrusted(format!(
-            "{peer} refuses us by the TLS alert {alert:?}: check `tls.certificate` and `tls.private_key`"
-        )),
-        Some(why) => StreamError::Untrusted(format!("{peer} does not speak TLS as we do: {why}")),
-        None => StreamError::Broken(format!("the connection to {peer} broke: {error}")),
-    }
-}
-
-/// A receiver that wants another certificate often says nothing and closes, and only after the handshake of TLS 1.3.
-fn explained(error: StreamError, signed_on: Option<Instant>) -> StreamError {
-    match error {
-        StreamError::Broken(why) if signed_on.is_some_and(|time| time.elapsed() < STEP_TIMEOUT) => {
-            StreamError::Broken(format!(
-                "{why}, right after the TLS handshake: the receiver may want another client certificate than \
-                 `tls.certificate`"
-            ))
-        }
-        StreamError::Broken(_) | StreamError::Untrusted(_) => error,
     }
 }
 

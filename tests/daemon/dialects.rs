@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use xdrelay::model::content::{Comment, Content, Entity};
+use xdrelay::model::content::entity::Entity;
+use xdrelay::model::content::{Comment, Content};
 use xdrelay::model::dialect::Dialect;
 use xdrelay::model::timestamp::Timestamp;
 use xdrelay::sandbox::calls::Endpoint;

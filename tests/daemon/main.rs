@@ -28,3 +28,5 @@ mod reload;
 mod rsyslog;
 mod second_look;
 mod secrets;
+#[path = "../receivers/skipped.rs"]
+mod skipped;

@@ -10,6 +10,8 @@ mod harness;
 mod identity;
 mod network;
 mod size;
+#[path = "../receivers/skipped.rs"]
+mod skipped;
 mod source;
 mod state;
 mod tls;

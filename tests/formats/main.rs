@@ -10,6 +10,8 @@ mod pairs;
 #[path = "../receivers/python.rs"]
 mod python;
 mod read_by;
+#[path = "../receivers/skipped.rs"]
+mod skipped;
 mod wild;
 
 use std::borrow::Cow;

@@ -10,3 +10,5 @@ mod keys;
 mod npm;
 mod provider;
 mod relay;
+#[path = "../receivers/skipped.rs"]
+mod skipped;

@@ -9,5 +9,7 @@ mod looks;
 #[path = "../receivers/npm.rs"]
 mod npm;
 mod shots;
+#[path = "../receivers/skipped.rs"]
+mod skipped;
 mod stream;
 mod token;

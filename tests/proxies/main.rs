@@ -12,4 +12,6 @@ mod process;
 mod python;
 mod roots;
 mod sinks;
+#[path = "../receivers/skipped.rs"]
+mod skipped;
 mod tenants;

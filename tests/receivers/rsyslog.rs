@@ -1,6 +1,6 @@
 //! rsyslog, from Debian's packages `rsyslog`, `rsyslog-gnutls` and `rsyslog-relp`: UDP, TCP and mutual TLS, and on request
-//! RELP with and without mutual TLS, on free ports of the loopback. It parses each message itself and writes down what it understood. A test takes this file in by
-//! `#[path = "receivers/rsyslog.rs"] mod rsyslog;`.
+//! RELP with and without mutual TLS, on free ports of the loopback. It parses each message itself and writes down what it understood. A test takes
+//! this file in by `#[path = "receivers/rsyslog.rs"] mod rsyslog;`, and `skipped.rs` beside it.
 #![allow(dead_code, reason = "each test uses its own part")]
 
 #[path = "pki.rs"]
@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pki::Pki;
 use serde::Deserialize;
 
-use pki::Pki;
+use crate::skipped::skipped;
 
 /// How long anything may take that should happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
@@ -86,10 +87,10 @@ impl Rsyslog {
 
     fn start_with(dir: &Path, queue: &str, has_relp: bool) -> Option<Self> {
         if program().is_none() {
-            return missing("rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls");
+            return skipped("rsyslogd is missing: apt-get install rsyslog rsyslog-gnutls");
         }
         if has_relp && !has_module("imrelp.so") {
-            return missing("imrelp of rsyslog is missing: apt-get install rsyslog-relp");
+            return skipped("imrelp of rsyslog is missing: apt-get install rsyslog-relp");
         }
         std::fs::create_dir_all(dir.join("work")).expect("a directory");
         let [udp, tcp, tls, plain, secured] = free_ports();
@@ -198,14 +199,6 @@ fn parsed(line: &[u8]) -> Option<Parsed> {
         serde_json::from_slice(&line[at..]).ok()
     };
     serde_json::from_slice(line).ok().or_else(again)
-}
-
-/// Says what is missing; in CI nothing may be.
-#[expect(clippy::print_stdout, reason = "a test that proves nothing must say so")]
-fn missing<T>(remedy: &str) -> Option<T> {
-    assert!(std::env::var_os("CI").is_none(), "{remedy}");
-    println!("SKIPPED: {remedy}");
-    None
 }
 
 /// Whether a module is where Debian (`/usr/lib/ARCHITECTURE`) and others (`/usr/lib64`) put it.

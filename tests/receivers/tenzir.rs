@@ -1,6 +1,6 @@
 //! Tenzir, from the Python package of that name: a security data engine with inputs for HEC, `_bulk` and more. It runs one
 //! pipeline on a free port of the loopback and writes down what it understood. A test takes this file in by
-//! `#[path = "receivers/tenzir.rs"] mod tenzir;`. No test is in here.
+//! `#[path = "receivers/tenzir.rs"] mod tenzir;`, and `skipped.rs` beside it. No test is in here.
 #![allow(dead_code, reason = "each test uses its own part")]
 
 #[path = "python.rs"]

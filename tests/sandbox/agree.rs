@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use xdrelay::model::content::{Content, Device, Entity};
+use xdrelay::model::content::Content;
+use xdrelay::model::content::device::Device;
+use xdrelay::model::content::entity::Entity;
 use xdrelay::model::dialect::Dialect;
 use xdrelay::model::incident::{Head, Header};
 use xdrelay::model::timestamp::Timestamp;

@@ -1,8 +1,9 @@
 //! The program as the simulation drives it: the real poller, quota and couriers, and what each of its loops is at. What each
 //! loop does stands in reading.rs and delivering.rs.
 
+use crate::core::commit::{Commit, Done};
 use crate::core::courier::{Courier, Handed, Progress};
-use crate::core::poller::{Commit, Done, Poller, Reader};
+use crate::core::poller::{Poller, Reader};
 use crate::core::quota::Quota;
 use crate::dice::Dice;
 use crate::ledger::{Batch, Ledger};
@@ -155,7 +156,7 @@ const fn moment(at: u64, off: i64) -> Moment {
 /// What is asked to be durable, taken for done: by mistake.
 pub fn done_unwritten(commit: Commit) -> Done {
     match commit {
-        Commit::Rows(_, _) => Done::Rows(crate::core::poller::Committed::default()),
+        Commit::Rows(_, _) => Done::Rows(crate::core::commit::Committed::default()),
         Commit::Position(position) => Done::Position(position),
         Commit::Quarantine(quarantine) => Done::Quarantine(quarantine),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::fault::Fault;
 use crate::model::incident::Row;

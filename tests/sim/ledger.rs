@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::core::commit::{Brief, Committed};
 use crate::core::courier::{Progress, Refusal};
-use crate::core::poller::{Brief, Committed, Known, Position};
+use crate::core::poller::Known;
+use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::core::quota::QuotaState;
 use crate::core::seen::{self, Mark, Verdict};

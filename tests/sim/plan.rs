@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::core::poller::{Audit, Settings, Start};
 use crate::core::quota::Limits;
+use crate::core::settings::{Audit, Settings, Start};
 use crate::dice::Dice;
 use crate::fault::{Fault, Faults, OF_GRAPH};
 use crate::model::dialect::Dialect;

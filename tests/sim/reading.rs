@@ -1,6 +1,7 @@
 //! The loop of a reader, as src/run/poll.rs has it: asks for the one thing to do, does it against the model, reports it.
 
-use crate::core::poller::{Commit, Done, Poller, Todo};
+use crate::core::commit::{Commit, Done};
+use crate::core::poller::{Poller, Todo};
 use crate::daemon::{READERS, Reading, done_unwritten};
 use crate::fault::Fault;
 use crate::invariant::{Checked, Invariant};

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use crate::core::poller::{PassKind, Position, Reader};
+use crate::core::commit::PassKind;
+use crate::core::poller::Reader;
+use crate::core::position::Position;
 use crate::model::page::{Alerts, FetchError, Query};
 use crate::model::timestamp::Timestamp;
 use crate::plan::SECOND;

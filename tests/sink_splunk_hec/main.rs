@@ -15,13 +15,18 @@ mod ledger;
 mod outgoing;
 mod requests;
 mod settings;
+#[path = "../receivers/skipped.rs"]
+mod skipped;
 #[path = "../receivers/tenzir.rs"]
 mod tenzir;
 mod understood;
+#[path = "../outgoing/why.rs"]
+mod why;
 
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use why::why;
 use xdrelay::core::courier::DeliverError;
 use xdrelay::model::names::{Seq, SinkName};
 use xdrelay::sink::{Config, OpenError, Sink};
@@ -53,15 +58,6 @@ impl Token {
 
     fn sink(&self, url: &str, more: &str) -> Box<dyn Sink> {
         self.open(url, more).expect("opened")
-    }
-}
-
-fn why(error: DeliverError) -> (&'static str, String) {
-    match error {
-        DeliverError::Retry { why, .. } => ("retry", why),
-        DeliverError::Pause { why } => ("pause", why),
-        DeliverError::Refused(refusals) => ("refused", refusals.into_iter().map(|refusal| refusal.why).collect()),
-        DeliverError::RefusedBatch { why } => ("refused batch", why),
     }
 }
 

@@ -16,3 +16,5 @@ mod ledger;
 #[path = "../receivers/rsyslog.rs"]
 mod rsyslog;
 mod rsyslog_dies;
+#[path = "../receivers/skipped.rs"]
+mod skipped;

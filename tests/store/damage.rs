@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
-use xdrelay::core::poller::Position;
+use xdrelay::core::position::Position;
 use xdrelay::core::quarantine::{Quarantine, Quarantined};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::moment::Moment;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xdrelay::core::poller::{Audited, Position};
+use xdrelay::core::position::{Audited, Position};
 use xdrelay::core::quarantine::{Quarantine, Quarantined};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::event::Kind;

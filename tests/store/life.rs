@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use xdrelay::core::courier::{Progress, Refusal};
-use xdrelay::core::poller::{Audited, Position};
+use xdrelay::core::position::{Audited, Position};
 use xdrelay::core::quarantine::{Quarantine, Quarantined};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::incident::Row;

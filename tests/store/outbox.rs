@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use xdrelay::core::poller::Position;
+use xdrelay::core::position::Position;
 use xdrelay::core::quarantine::{Quarantine, Quarantined, WINDOWS_MAX};
 use xdrelay::core::quota::QuotaState;
 use xdrelay::model::event::Kind;
 use xdrelay::model::moment::Moment;
 use xdrelay::model::names::{IncidentId, Seq, TenantKey, TenantName};
+use xdrelay::store::Endpoint;
+use xdrelay::store::chunk::ReadLimit;
 use xdrelay::store::error::StoreError;
 use xdrelay::store::page::PageBatch;
-use xdrelay::store::{Endpoint, ReadLimit};
 
 use crate::{
     EVERYTHING, acknowledge, commit, directory, ids, open, page, read, row, second, seqs, sink, tenant, until,

@@ -193,7 +193,7 @@ async fn a_ledger_that_is_made_again_knows_its_cursors_and_not_its_events() {
     let dir = directory();
     assert_eq!(open::rebuild(&dir.path().join("none"), "asked to").expect("nothing to do"), None);
     let store = opened(dir.path());
-    let position = xdrelay::core::poller::Position::start(second(3));
+    let position = xdrelay::core::position::Position::start(second(3));
     store.set_position(&tenant(), position).await.expect("written");
     commit(&store, vec![row(1, 5, "")]).await;
     store.close().await.expect("closed");

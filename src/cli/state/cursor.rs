@@ -6,7 +6,7 @@ use crate::admin::metrics::wall_clock;
 use crate::cli::exit::{self, Exit};
 use crate::cli::{Files, moment, output, state};
 use crate::config::Config;
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::model::names::{TenantKey, TenantName};
 use crate::model::timestamp::Timestamp;
 

@@ -9,7 +9,7 @@ use crate::admin::metrics::wall_clock;
 use crate::cli::exit::{self, Exit};
 use crate::cli::{Files, output, state};
 use crate::config::Config;
-use crate::core::poller::Position;
+use crate::core::position::Position;
 use crate::core::quota::{Limits, Quota};
 use crate::model::moment::Moment;
 use crate::model::names::{SinkName, TenantKey, TenantName};

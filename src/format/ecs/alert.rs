@@ -68,7 +68,7 @@ pub(super) struct Alert<'a> {
 
 impl<'a> Alert<'a> {
     /// All of them.
-    pub(super) fn of(alert: content::Alert<'a>, fields: Fields) -> Self {
+    pub(super) fn of(alert: content::alert::Alert<'a>, fields: Fields) -> Self {
         let word = |vocabulary, word: Option<Cow<'a, str>>| word.map(|word| fields.word(vocabulary, word));
         let devices = alert.devices().map(|device| Evidence::of_device(device, fields));
         let entities = alert.entities().map(|entity| Evidence::of_entity(entity, fields));

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::format::ecs::Fields;
 use crate::format::ecs::bounds::{Date, address, keyword, long, short, text};
-use crate::model::content::{Device, Entity, EntityKind};
+use crate::model::content::device::Device;
+use crate::model::content::entity::{Entity, EntityKind};
 use crate::model::words::Vocabulary;
 
 /// The members.

@@ -10,7 +10,7 @@ use crate::format::ecs::related::Related;
 use crate::format::ecs::subject::{File, Host, Process, Subject, User};
 use crate::format::ecs::threat::Threat;
 use crate::format::ecs::{Fields, Reading, VERSION};
-use crate::model::content::Alert;
+use crate::model::content::alert::Alert;
 use crate::model::event::Event;
 use crate::model::words::Vocabulary;
 

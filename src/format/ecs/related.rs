@@ -9,7 +9,9 @@ use core::net::IpAddr;
 use serde::Serialize;
 
 use crate::format::ecs::bounds::{RELATED_MAX, address, hash, keyword};
-use crate::model::content::{Alert, Device, Entity};
+use crate::model::content::alert::Alert;
+use crate::model::content::device::Device;
+use crate::model::content::entity::Entity;
 
 /// The fields.
 #[derive(Default, Serialize)]

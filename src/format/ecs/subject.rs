@@ -8,7 +8,9 @@ use core::net::IpAddr;
 use serde::Serialize;
 
 use crate::format::ecs::bounds::{Date, address, hash, keyword, long, text};
-use crate::model::content::{Alert, Device, Entity, EntityKind};
+use crate::model::content::alert::Alert;
+use crate::model::content::device::Device;
+use crate::model::content::entity::{Entity, EntityKind};
 
 /// The fields.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::format::ecs::bounds::{distinct, keyword, only};
-use crate::model::content::Alert;
+use crate::model::content::alert::Alert;
 
 /// What the ids are ids of.
 const FRAMEWORK: &str = "MITRE ATT&CK";

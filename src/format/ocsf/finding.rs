@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::format::ocsf::attack::Attack;
 use crate::format::ocsf::version::{Text, Version};
 use crate::format::ocsf::{Source, millis};
-use crate::model::content::Alert;
+use crate::model::content::alert::Alert;
 use crate::model::event::Event;
 use crate::model::hash::ContentHash;
 

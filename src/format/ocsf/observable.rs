@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::format::ocsf::version::{Text, Version};
-use crate::model::content::{Alert, Device, Entity, EntityKind};
+use crate::model::content::alert::Alert;
+use crate::model::content::device::Device;
+use crate::model::content::entity::{Entity, EntityKind};
 
 /// Observables of one record at most.
 const OBSERVABLES_MAX: usize = 1_024;

@@ -8,7 +8,10 @@ use serde::Serialize;
 use crate::format::ocsf::Source;
 use crate::format::ocsf::attack::Attack;
 use crate::format::ocsf::finding::{FINDINGS_MAX, FindingInfo};
-use crate::model::content::{Alert, Comment, Device, Entity};
+use crate::model::content::Comment;
+use crate::model::content::alert::Alert;
+use crate::model::content::device::Device;
+use crate::model::content::entity::Entity;
 use crate::model::delivery::{Original, Part, Passage};
 use crate::model::event::Change;
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::admin::board::SinkStatus;
+use crate::admin::status::SinkStatus;
 use crate::identity::certificate::ENDS_SOON;
 use crate::model::names::SinkName;
 use crate::run::tenant::seconds_until;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::admin::board::{Status, TenantStatus};
+use crate::admin::status::{Status, TenantStatus};
 use crate::api::{defender, graph};
 use crate::config::tenant::Tenant as Config;
 use crate::identity::token::{Token, Tokens};

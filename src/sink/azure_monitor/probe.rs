@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::sink::Found;
-use crate::sink::azure_monitor::{AzureMonitor, Config};
+use crate::sink::azure_monitor::Config;
+use crate::sink::azure_monitor::sender::AzureMonitor;
 
 /// How the token was got.
 ///

@@ -16,7 +16,7 @@ use crate::sink::elasticsearch::auth::Auth;
 use crate::sink::elasticsearch::items::{Cause, Items, Verdict};
 use crate::sink::elasticsearch::{Config, bulk};
 use crate::sink::http::answer::Answer;
-use crate::sink::http::compress;
+use crate::sink::http::body::compress;
 use crate::sink::http::credential::Credential;
 use crate::sink::partly::Partly;
 use crate::sink::{OpenError, Outgoing, Sink};

@@ -8,7 +8,7 @@ use crate::model::units::Span;
 use crate::sink::OpenError;
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
-use crate::sink::http::compress;
+use crate::sink::http::body::compress;
 use crate::sink::http::credential::Credential;
 use crate::sink::splunk_hec::Config;
 use crate::sink::splunk_hec::ack::Question;
