@@ -12,6 +12,7 @@ mod network;
 mod size;
 mod source;
 mod state;
+mod stuck;
 mod tls;
 mod truth;
 
