@@ -161,7 +161,10 @@ impl Board {
 
     /// This loop has come round.
     pub fn beat(&self, who: &str) {
-        let now = Instant::now();
+        self.beat_at(who, Instant::now());
+    }
+
+    fn beat_at(&self, who: &str, now: Instant) {
         let mut state = self.state();
         match state.beats.get_mut(who) {
             Some(beat) => *beat = now,
@@ -178,8 +181,12 @@ impl Board {
 
     /// The loops that make no progress.
     pub fn stuck(&self) -> Vec<String> {
+        self.stuck_at(Instant::now())
+    }
+
+    fn stuck_at(&self, now: Instant) -> Vec<String> {
         let state = self.state();
-        let stuck = state.beats.iter().filter(|(_, beat)| STUCK_AFTER < beat.elapsed());
+        let stuck = state.beats.iter().filter(|(_, beat)| STUCK_AFTER < now.saturating_duration_since(**beat));
         stuck.map(|(who, _)| who.clone()).collect()
     }
 
@@ -268,5 +275,22 @@ mod tests {
         assert!(5.0 < board.status().tenants[&contoso].lag_seconds.expect("a lag"), "it grows by itself");
         board.tenant(&contoso, |status| status.error = None);
         assert_eq!(failing(&board), None);
+    }
+
+    #[test]
+    fn one_silent_loop_among_busy_ones_is_stuck_until_it_comes_round_or_ends() {
+        let (board, start) = (Board::default(), Instant::now());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        board.beat_at("sink siem", start);
+        for seconds in (0..=600).step_by(10) {
+            board.beat_at("tenant contoso tail", at(seconds));
+            let silent: &[&str] = if seconds <= STUCK_AFTER.as_secs() { &[] } else { &["sink siem"] };
+            assert_eq!(board.stuck_at(at(seconds)), silent, "after {seconds} s");
+        }
+        board.beat_at("sink siem", at(600));
+        assert_eq!(board.stuck_at(at(900)), [""; 0], "it has come round");
+        assert_eq!(board.stuck_at(at(901)).len(), 2, "now all are silent");
+        board.ended("sink siem");
+        assert_eq!(board.stuck_at(at(901)), ["tenant contoso tail"], "what was asked to end is not waited for");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::admin::board::Board;
 use crate::admin::live::{Known, Live};
@@ -154,8 +154,10 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
             Reloader { load, running, tenants, intakes, around, loops, stop_reading: stop_reading.clone(), gone };
         services.spawn(async move { stop_reading.run_until_cancelled(reload::serve(reloader, hang_ups)).await });
     }
-    spawn_services(&services, &handle, tenants, asked, &stop_delivering);
+    spawn_asks(&services, tenants, asked, &stop_delivering);
     spawn_signals(&services, &handle, signals, &stop_delivering, hang_up);
+    let board = handle.board.clone();
+    let _until_the_end = AbortOnDropHandle::new(tokio::spawn(async move { notify::feed_watchdog(&board).await }));
     notify::ready();
     tracing::info!(tenants = config.tenants.len(), sinks = names.len(), state_dir = %config.state_dir.display(), "running");
 
@@ -283,16 +285,14 @@ fn spawn_replays(
     services.spawn(async move { replay::serve(&replayer, &mut ordered, &stop).await });
 }
 
-fn spawn_services(
+fn spawn_asks(
     services: &TaskTracker,
-    handle: &Handle,
     tenants: Tenants,
     mut asked: mpsc::Receiver<server::Ask>,
     stop: &CancellationToken,
 ) {
-    let (asks_stop, watchdog_stop, board) = (stop.clone(), stop.clone(), handle.board.clone());
-    services.spawn(async move { ask::answer(&tenants, &mut asked, &asks_stop).await });
-    services.spawn(async move { notify::feed_watchdog(&board, &watchdog_stop).await });
+    let stop = stop.clone();
+    services.spawn(async move { ask::answer(&tenants, &mut asked, &stop).await });
 }
 
 fn spawn_signals(

@@ -1,9 +1,6 @@
 //! What systemd wants to hear: ready, stopping, and that every loop makes progress. Without systemd, nothing.
 
-use std::sync::Arc;
-
 use sd_notify::NotifyState;
-use tokio_util::sync::CancellationToken;
 
 use crate::admin::board::Board;
 
@@ -25,10 +22,11 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog for as long as no loop is stuck.
-pub(crate) async fn feed_watchdog(board: &Arc<Board>, stop: &CancellationToken) {
+/// Feeds the watchdog for as long as no loop is stuck. Never ends where there is one: systemd watches a daemon that stops, too.
+pub(crate) async fn feed_watchdog(board: &Board) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
-    while stop.run_until_cancelled(tokio::time::sleep(period / 3)).await.is_some() {
+    loop {
+        tokio::time::sleep(period / 3).await;
         if board.stuck().is_empty() {
             tell(&[NotifyState::Watchdog]);
         }

@@ -27,7 +27,7 @@ const LIBRARIES: [&str; 4] = [
 ];
 
 /// The library, or a word about what is not tested.
-fn library() -> Option<&'static str> {
+pub(crate) fn library() -> Option<&'static str> {
     let found = LIBRARIES.into_iter().find(|path| Path::new(path).exists());
     found.or_else(|| skipped("libfaketime is not here, so nobody sets the clock; apt-get install faketime"))
 }

@@ -14,6 +14,7 @@ mod size;
 mod skipped;
 mod source;
 mod state;
+mod stuck;
 mod tls;
 mod truth;
 
