@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -286,6 +287,9 @@ fn state_dir(path: &Path, report: &mut Report) {
     } else if path.is_dir() {
         if !may_write(path) {
             report.error(&key, format!("the directory {shown} cannot be written to"), remedy());
+        } else if is_open_to_all(path) {
+            let what = format!("everybody on this host can read the incidents in {shown}");
+            report.warning(&key, what, Some(format!("chmod 0700 {shown}")));
         }
     } else if path.exists() {
         report.error(&key, format!("{shown} is not a directory"), Some("name a directory of its own".into()));
@@ -296,6 +300,13 @@ fn state_dir(path: &Path, report: &mut Report) {
             report.error(&key, what, remedy());
         }
     }
+}
+
+/// Whether others than its owner and group can look into a directory of ours. One of somebody else's, such as a volume that a
+/// platform gives us, is not ours to close.
+fn is_open_to_all(path: &Path) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    path.metadata().is_ok_and(|about| about.uid() == ours && about.mode() & 0o005 != 0)
 }
 
 fn file_sink(key: &Key, path: &Path, report: &mut Report) {

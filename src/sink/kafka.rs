@@ -11,7 +11,6 @@ mod record;
 mod sasl;
 mod wire;
 
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
@@ -22,7 +21,7 @@ use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
 use crate::sink::blocking::Blocking;
-use crate::sink::kafka::broker::{Manners, SignOn, is_loopback};
+use crate::sink::kafka::broker::{Manners, SignOn, is_host, is_loopback};
 use crate::sink::kafka::cluster::Cluster;
 use crate::sink::kafka::producer::{Form, Producer, TOPIC_LENGTH_MAX};
 pub use crate::sink::kafka::record::Compression;
@@ -133,12 +132,10 @@ fn address(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port != 0)?;
     let host = match host.strip_prefix('[') {
-        Some(inside) => inside.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok())?,
+        Some(inside) => inside.strip_suffix(']')?,
         None => host,
     };
-    let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    let is_name = is_name || text.starts_with('[');
-    (!host.is_empty() && is_name).then(|| (host.to_owned(), port))
+    (is_host(host) && host.contains(':') == text.starts_with('[')).then(|| (host.to_owned(), port))
 }
 
 /// A name in a request that is no secret and not empty.

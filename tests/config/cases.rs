@@ -101,6 +101,7 @@ pub(crate) fn directory() -> tempfile::TempDir {
     write("app-for-all.key", APP_KEY, 0o644);
     write("app-together.pem", &(of_app(now + 365 * day) + APP_KEY), 0o600);
     std::fs::create_dir(dir.path().join("directory")).expect("made");
+    std::fs::set_permissions(dir.path().join("directory"), std::fs::Permissions::from_mode(0o755)).expect("set");
     dir
 }
 

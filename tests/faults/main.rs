@@ -8,6 +8,7 @@ mod gate;
 #[path = "../daemon/harness.rs"]
 mod harness;
 mod identity;
+mod log;
 mod network;
 mod size;
 #[path = "../receivers/skipped.rs"]

@@ -1,7 +1,7 @@
 //! One connection to one broker: versions, sign-on, and one question at a time with its answer. It knows no topics, repeats
 //! nothing, and is of no use any more once a question was not answered.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -44,8 +44,18 @@ pub(super) struct SignOn {
     pub(super) password: Blocking<SecretSource>,
 }
 
+/// Bytes of a host's name at most (RFC 1035 section 2.3.4).
+const HOST_LENGTH_MAX: usize = 255;
+
 /// What an answer says, in the version that was spoken.
 type Read<T> = fn(&mut Reader<'_>, i16) -> Result<T, Garbled>;
+
+/// Whether this can be a host's name, or its address without brackets. What a cluster names otherwise is neither connected to nor
+/// told.
+pub(super) fn is_host(text: &str) -> bool {
+    let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    (1..=HOST_LENGTH_MAX).contains(&text.len()) && (is_name || text.parse::<Ipv6Addr>().is_ok())
+}
 
 /// Whether this is the machine that we run on.
 pub(super) fn is_loopback(host: &str) -> bool {
@@ -273,5 +283,17 @@ mod tests {
             assert!(matches!(&fault, Fault::Pause(why) if why.contains("without `tls`")), "{fault:?}");
         }
         assert!(["localhost", "127.0.0.1", "::1"].into_iter().all(is_loopback));
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_no_other_text() {
+        for host in ["localhost", "kafka-1.example_net", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+            assert!(is_host(host), "{host}");
+        }
+        for other in
+            ["", "a b", "a\nERROR forged", "\x1b[2J", "a/b", "kim@a", "[::1]", "a:9092", "f\u{fc}r", &"a".repeat(256)]
+        {
+            assert!(!is_host(other), "{other:?}");
+        }
     }
 }

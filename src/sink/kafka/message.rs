@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::sink::kafka::broker::is_host;
 use crate::sink::kafka::record::Numbering;
 use crate::sink::kafka::wire::{Garbled, Reader, Writer};
 
@@ -114,7 +115,7 @@ pub(super) fn metadata(reader: &mut Reader<'_>) -> Result<Metadata, Garbled> {
     let _throttle = reader.i32()?;
     let brokers = reader.array(|reader| {
         let number = reader.i32()?;
-        let host = reader.string()?.ok_or(Garbled)?.to_owned();
+        let host = reader.string()?.filter(|host| is_host(host)).ok_or(Garbled)?.to_owned();
         let port = u16::try_from(reader.i32()?).map_err(|_| Garbled)?;
         let _rack = reader.string()?;
         Ok((number, (host, port)))
@@ -262,6 +263,21 @@ mod tests {
         check((3, 12), Some(7));
         check((8, 12), None);
         assert_eq!(Versions::default().common(Request::Produce), None);
+    }
+
+    #[test]
+    fn a_cluster_names_hosts_and_nothing_else() {
+        let told = |host: &str| {
+            let (mut body, count) = (vec![0; 4], 1_i32.to_be_bytes());
+            body.extend([&count[..], &7_i32.to_be_bytes()].concat());
+            body.extend([&u16::try_from(host.len()).expect("short").to_be_bytes()[..], host.as_bytes()].concat());
+            // The port, no rack, no name of the cluster, no controller, no topic.
+            body.extend([&9092_i32.to_be_bytes()[..], &[0xff; 2], &[0xff; 2], &[0xff; 4], &[0; 4]].concat());
+            metadata(&mut Reader(&body)).map(|told| told.brokers)
+        };
+        assert_eq!(told("kafka.example.net"), Ok([(7, ("kafka.example.net".to_owned(), 9092))].into()));
+        assert_eq!(told("kafka\nERROR forged"), Err(Garbled));
+        assert_eq!(told(""), Err(Garbled));
     }
 
     proptest! {
