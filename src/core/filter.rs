@@ -161,29 +161,10 @@ impl Revision {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::*;
-    use crate::model::delivery::ForSink;
-    use crate::model::event::Notes;
-    use crate::model::names::{EventId, IncidentId, TenantName};
-    use crate::model::timestamp::Timestamp;
 
     fn event(kind: Kind, incident: &str, changes: Vec<Change>) -> Event {
-        Event {
-            event_id: EventId::new("contoso/1/2/3"),
-            kind,
-            tenant: TenantName::new("contoso"),
-            sequence: 1,
-            observed_at: Timestamp::from_ticks(0),
-            changes,
-            incident_id: IncidentId::new("1"),
-            last_update: None,
-            severity: None,
-            notes: Notes::default(),
-            incident: RawValue::from_string(incident.into()).expect("JSON"),
-            for_sink: ForSink::default(),
-        }
+        Event { kind, changes, ..Event::example(incident) }
     }
 
     fn value(field: &str, from: &str, to: &str) -> Change {

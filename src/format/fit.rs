@@ -134,26 +134,10 @@ mod tests {
 
     use super::*;
     use crate::format::Format;
-    use crate::model::delivery::ForSink;
-    use crate::model::event::{Kind, Notes};
-    use crate::model::names::{EventId, IncidentId, TenantName};
-    use crate::model::timestamp::Timestamp;
 
     fn event(incident: &str) -> Event {
-        Event {
-            event_id: EventId::new("contoso/1/2/3"),
-            kind: Kind::Updated,
-            tenant: TenantName::new("contoso"),
-            sequence: 1,
-            observed_at: Timestamp::from_ticks(0),
-            changes: vec![Change::list("alerts", vec!["x".into(); 200], vec![], vec!["y".into()])],
-            incident_id: IncidentId::new("1"),
-            last_update: None,
-            severity: None,
-            notes: Notes::default(),
-            incident: RawValue::from_string(incident.into()).expect("JSON"),
-            for_sink: ForSink::default(),
-        }
+        let changes = vec![Change::list("alerts", vec!["x".into(); 200], vec![], vec!["y".into()])];
+        Event { changes, ..Event::example(incident) }
     }
 
     /// An incident with so many bytes of evidence, of alerts, and of a tag.

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::delivery::{Original, Part, Passage};
+use crate::format::remarks::Remarks;
 use crate::model::event::{Change, Event};
 
 /// The members in their order. Optional ones are there only where they say something.
@@ -16,22 +16,8 @@ struct Wire<'a> {
     sequence: u64,
     observed_at: String,
     changes: &'a [Change],
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    first_seen: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    repaired: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    odd: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sink_sequence: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<Passage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<&'a Part>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original: Option<&'a Original>,
+    #[serde(flatten)]
+    remarks: Remarks<'a>,
     incident: &'a RawValue,
 }
 
@@ -47,14 +33,7 @@ pub fn render(event: &Event) -> Vec<u8> {
         sequence: event.sequence,
         observed_at: event.observed_at.to_micros_text(),
         changes: &event.changes,
-        first_seen: event.notes.first_seen,
-        repaired: event.notes.repaired,
-        truncated: event.notes.truncated,
-        odd: event.notes.odd.as_deref(),
-        sink_sequence: event.for_sink.sequence,
-        filter: event.for_sink.passage,
-        part: event.for_sink.part.as_ref(),
-        original: event.for_sink.original.as_ref(),
+        remarks: Remarks::of(event),
         incident: &event.incident,
     };
     let mut line = Vec::with_capacity(event.incident.get().len() + 512);

@@ -8,6 +8,7 @@ pub mod json;
 pub mod leef;
 pub mod ocsf;
 mod plain;
+pub(crate) mod remarks;
 pub mod split;
 pub mod syslog;
 

@@ -204,29 +204,13 @@ fn is_device(evidence: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::delivery::ForSink;
-    use crate::model::event::{Change, Kind, Notes};
-    use crate::model::names::{IncidentId, TenantName};
-    use crate::model::timestamp::Timestamp;
+    use crate::model::event::{Change, Notes};
 
     const INCIDENT: &str = r#"{"incidentId":1, "alerts":[{"alertId":"a","entities":[{"entityType":"Ip","ipAddress":"192.0.2.1"},{"entityType":"Url"}],"x":1.50},{"alertId":"b","entities":[]}],"status":"Active"}"#;
 
     fn event(incident: &str, changes: Vec<Change>) -> Event {
         let compared = changes.iter().any(|change| matches!(change.difference, Difference::List { .. }));
-        Event {
-            event_id: EventId::new("contoso/1/2/3"),
-            kind: Kind::Updated,
-            tenant: TenantName::new("contoso"),
-            sequence: 1,
-            observed_at: Timestamp::from_ticks(0),
-            changes,
-            incident_id: IncidentId::new("1"),
-            last_update: None,
-            severity: None,
-            notes: Notes { compared, ..Notes::default() },
-            incident: RawValue::from_string(incident.into()).expect("JSON"),
-            for_sink: ForSink::default(),
-        }
+        Event { changes, notes: Notes { compared, ..Notes::default() }, ..Event::example(incident) }
     }
 
     fn alerts(added: &[&str], removed: &[&str], changed: &[&str]) -> Vec<Change> {

@@ -197,6 +197,27 @@ pub struct Notes {
     pub odd: Option<String>,
 }
 
+#[cfg(test)]
+impl Event {
+    /// The first event of a tenant, about this incident: what unit tests change a member of.
+    pub(crate) fn example(incident: &str) -> Self {
+        Self {
+            event_id: EventId::new("contoso/1/2/3"),
+            kind: Kind::Updated,
+            tenant: TenantName::new("contoso"),
+            sequence: 1,
+            observed_at: Timestamp::from_ticks(0),
+            changes: Vec::new(),
+            incident_id: IncidentId::new("1"),
+            last_update: None,
+            severity: None,
+            notes: Notes::default(),
+            incident: RawValue::from_string(incident.into()).expect("JSON"),
+            for_sink: ForSink::default(),
+        }
+    }
+}
+
 impl EventId {
     /// The id of a revision. A row without a usable time has 0 ticks.
     pub fn of(tenant: &TenantName, incident: &IncidentId, last_update: Option<Timestamp>, hash: ContentHash) -> Self {

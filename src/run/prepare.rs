@@ -52,32 +52,15 @@ impl Prepared {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::*;
     use crate::core::filter::Filter;
     use crate::format::{Format, Style};
-    use crate::model::delivery::ForSink;
-    use crate::model::event::{Kind, Notes};
-    use crate::model::names::{EventId, IncidentId, TenantName};
-    use crate::model::timestamp::Timestamp;
+    use crate::model::names::{EventId, IncidentId};
     use crate::sink;
 
     fn event(seq: u64) -> Event {
-        Event {
-            event_id: EventId::new(format!("contoso/{seq}/1/2")),
-            kind: Kind::Created,
-            tenant: TenantName::new("contoso"),
-            sequence: seq,
-            observed_at: Timestamp::from_ticks(0),
-            changes: vec![],
-            incident_id: IncidentId::new(seq.to_string()),
-            last_update: None,
-            severity: None,
-            notes: Notes::default(),
-            incident: RawValue::from_string("{}".into()).expect("JSON"),
-            for_sink: ForSink::default(),
-        }
+        let (event_id, incident_id) = (EventId::new(format!("contoso/{seq}/1/2")), IncidentId::new(seq.to_string()));
+        Event { event_id, sequence: seq, incident_id, ..Event::example("{}") }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, header};
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
@@ -77,59 +78,50 @@ pub fn router(tenant: Arc<Tenant>) -> Router {
         .with_state(tenant)
 }
 
-async fn list(
-    State(tenant): State<Arc<Tenant>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    RawQuery(query): RawQuery,
+/// What every call brings along.
+struct Call {
+    tenant: Arc<Tenant>,
+    cutter: Cutter,
+    query: String,
     headers: HeaderMap,
-) -> Response<Body> {
-    let query = query.unwrap_or_default();
-    let visit = Visit::new(tenant, Endpoint::List, query.clone(), headers, cutter);
+}
+
+impl FromRequestParts<Arc<Tenant>> for Call {
+    type Rejection = <ConnectInfo<Cutter> as FromRequestParts<Arc<Tenant>>>::Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, tenant: &Arc<Tenant>) -> Result<Self, Self::Rejection> {
+        let ConnectInfo(cutter) = ConnectInfo::from_request_parts(parts, tenant).await?;
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        Ok(Self { tenant: tenant.clone(), cutter, query, headers: parts.headers.clone() })
+    }
+}
+
+async fn list(call: Call) -> Response<Body> {
+    let query = call.query.clone();
+    let visit = Visit::new(call, Endpoint::List, &query);
     visit.answered(move |visit, lag| visit.admitted()?.page(&query, lag)).await
 }
 
-async fn one(
-    State(tenant): State<Arc<Tenant>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Path(number): Path<String>,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let visit = Visit::new(tenant, Endpoint::Get, number.clone(), headers, cutter);
+async fn one(call: Call, Path(number): Path<String>) -> Response<Body> {
+    let visit = Visit::new(call, Endpoint::Get, &number);
     visit.answered(move |visit, lag| visit.admitted()?.incident(&number, lag)).await
 }
 
-async fn graph_list(
-    State(tenant): State<Arc<Tenant>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let query = query.unwrap_or_default();
-    let visit = Visit::new(tenant, Endpoint::GraphList, query.clone(), headers, cutter);
+async fn graph_list(call: Call) -> Response<Body> {
+    let query = call.query.clone();
+    let visit = Visit::new(call, Endpoint::GraphList, &query);
     visit.answered(move |visit, lag| visit.admitted()?.graph_page(&query, lag)).await
 }
 
-async fn graph_one(
-    State(tenant): State<Arc<Tenant>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let query = query.unwrap_or_default();
-    let visit = Visit::new(tenant, Endpoint::GraphGet, called(&id, &query), headers, cutter);
+async fn graph_one(call: Call, Path(id): Path<String>) -> Response<Body> {
+    let query = call.query.clone();
+    let visit = Visit::new(call, Endpoint::GraphGet, &called(&id, &query));
     visit.answered(move |visit, lag| visit.admitted()?.graph_incident(&id, &query, lag)).await
 }
 
-async fn graph_alerts(
-    State(tenant): State<Arc<Tenant>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let query = query.unwrap_or_default();
-    let visit = Visit::new(tenant, Endpoint::GraphAlerts, called(&id, &query), headers, cutter);
+async fn graph_alerts(call: Call, Path(id): Path<String>) -> Response<Body> {
+    let query = call.query.clone();
+    let visit = Visit::new(call, Endpoint::GraphAlerts, &called(&id, &query));
     visit.answered(move |visit, lag| visit.admitted()?.graph_alerts(&id, &query, lag)).await
 }
 
@@ -138,14 +130,8 @@ fn called(id: &str, query: &str) -> String {
     if query.is_empty() { id.to_owned() } else { format!("{id}?{query}") }
 }
 
-async fn sign_in(
-    State(tenant): State<Arc<Tenant>>,
-    ConnectInfo(cutter): ConnectInfo<Cutter>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let visit = Visit::new(tenant, Endpoint::Token, String::new(), headers, cutter);
+async fn sign_in(call: Call, Path(name): Path<String>, body: Bytes) -> Response<Body> {
+    let visit = Visit::new(call, Endpoint::Token, "");
     visit.answered(move |visit, _| Ok(visit.grant(name, &body))).await
 }
 
@@ -164,9 +150,11 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    fn new(tenant: Arc<Tenant>, endpoint: Endpoint, query: String, headers: HeaderMap, cutter: Cutter) -> Self {
+    /// `asked` is for the log.
+    fn new(call: Call, endpoint: Endpoint, asked: &str) -> Self {
+        let Call { tenant, cutter, query: _, headers } = call;
         let (now, settings) = (tenant.now(), locked(&tenant.settings).clone());
-        let call = locked(&tenant.calls).arrive(endpoint, &query, now);
+        let call = locked(&tenant.calls).arrive(endpoint, asked, now);
         Self { tenant, settings, endpoint, headers, cutter, now, fault: None, call }
     }
 

@@ -3,6 +3,7 @@
 
 pub(in crate::sink) mod answer;
 pub(in crate::sink) mod body;
+pub(in crate::sink) mod client;
 pub(in crate::sink) mod credential;
 pub mod sender;
 

@@ -36,30 +36,16 @@ pub(in crate::sink) fn reached(events: &[Outgoing], batch: &[Outgoing]) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::*;
     use crate::model::delivery::{ForSink, Part};
-    use crate::model::event::{Event, Kind, Notes};
-    use crate::model::names::{EventId, IncidentId, TenantName};
-    use crate::model::timestamp::Timestamp;
+    use crate::model::event::Event;
+    use crate::model::names::EventId;
 
     fn part(seq: u64, number: usize, of: usize) -> Outgoing {
         let part = Some(Part { number, of, alert: None, entity: None });
-        let event = Event {
-            event_id: EventId::new(format!("contoso/{seq}/1/2#{number}")),
-            kind: Kind::Created,
-            tenant: TenantName::new("contoso"),
-            sequence: seq,
-            observed_at: Timestamp::default(),
-            changes: vec![],
-            incident_id: IncidentId::new("1"),
-            last_update: None,
-            severity: None,
-            notes: Notes::default(),
-            incident: RawValue::NULL.to_owned(),
-            for_sink: ForSink { part, ..ForSink::default() },
-        };
+        let event_id = EventId::new(format!("contoso/{seq}/1/2#{number}"));
+        let for_sink = ForSink { part, ..ForSink::default() };
+        let event = Event { event_id, sequence: seq, for_sink, ..Event::example("null") };
         Outgoing { seq: Seq(seq), event, body: Vec::new() }
     }
 

@@ -26,7 +26,7 @@ use crate::transport::proxy;
 use crate::transport::stream::connect::reach;
 use crate::transport::stream::words::broke;
 use crate::transport::stream::{StreamError, Target};
-use crate::transport::tls;
+use crate::transport::tls::{self, verifier};
 
 /// The TLS handshake may take this long.
 const SIGN_ON_MAX: Duration = Duration::from_secs(10);
@@ -138,9 +138,7 @@ fn said(error: StreamError) -> String {
 fn settings(config: &tls::Config) -> Result<(ClientConfig, Arc<Witness>, Arc<Asked>), String> {
     let mut settings = config.client(None).map_err(|error| error.to_string())?;
     let roots = config.roots(None).map_err(|error| error.to_string())?;
-    let provider = Arc::clone(settings.crypto_provider());
-    let judge = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-    let judge = judge.map_err(|error| format!("no authority can be trusted: {error}"))?;
+    let judge = verifier(roots).map_err(|error| error.to_string())?;
     let witness = Arc::new(Witness { judge, shown: OnceLock::new() });
     let asked = Arc::new(Asked { usual: Arc::clone(&settings.client_auth_cert_resolver), was: AtomicBool::new(false) });
     settings.client_auth_cert_resolver = asked.clone();

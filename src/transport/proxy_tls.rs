@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_cert::Certificate as X509;
 use x509_cert::der::{Decode, Encode};
 
-use crate::transport::tls::{self, PROVIDER, TlsError};
+use crate::transport::tls::{self, TlsError, verifier};
 
 /// Gives a client's TLS setting what it needs for the proxy at `host`. `far` is whom the far side is checked against.
 pub(in crate::transport) fn add(
@@ -30,11 +30,6 @@ pub(in crate::transport) fn add(
         client.client_auth_cert_resolver = Arc::new(TwoCertificates::new(of_proxy, own));
     }
     Ok(())
-}
-
-fn verifier(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone()).build();
-    verifier.map_err(|error| TlsError::Authorities(error.to_string()))
 }
 
 /// Who proves the proxy's name is checked against the proxy's authorities, everybody else against those of the far side.
@@ -126,6 +121,7 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
     use super::*;
+    use crate::transport::tls::PROVIDER;
 
     fn authority(name: &str) -> (CertifiedIssuer<'static, KeyPair>, Vec<u8>) {
         let mut params = CertificateParams::default();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
@@ -109,6 +110,15 @@ impl Config {
             None => "the system's authorities".into(),
         }
     }
+}
+
+/// Who judges the far side's certificate by these authorities, as every connection has it.
+///
+/// # Errors
+/// [`TlsError::Authorities`].
+pub(in crate::transport) fn verifier(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone()).build();
+    verifier.map_err(|error| TlsError::Authorities(error.to_string()))
 }
 
 /// The one crypto provider.

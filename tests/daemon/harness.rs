@@ -434,6 +434,15 @@ pub(crate) fn assert_whole_lines(path: &Path) {
     arrivals(path);
 }
 
+/// None of these words is in there.
+pub(crate) fn assert_without<'a>(words: impl IntoIterator<Item = &'a str>, place: &str, bytes: &[u8]) {
+    for word in words {
+        let found = bytes.windows(word.len()).position(|window| window == word.as_bytes());
+        let around = |at: usize| text(&bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())]);
+        assert!(found.is_none(), "{word} is in {place}: {}", found.map(around).unwrap_or_default());
+    }
+}
+
 /// Waits until the condition is true, and fails with `what` after [`BOUND`].
 pub(crate) fn wait_for(what: &str, is_true: impl FnMut() -> bool) {
     wait_within(BOUND, what, is_true);

@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::format::ocsf::Source;
 use crate::format::ocsf::attack::Attack;
 use crate::format::ocsf::finding::{FINDINGS_MAX, FindingInfo};
+use crate::format::remarks::Remarks;
 use crate::model::content::Comment;
 use crate::model::content::alert::Alert;
 use crate::model::content::device::Device;
 use crate::model::content::entity::Entity;
-use crate::model::delivery::{Original, Part, Passage};
 use crate::model::event::Change;
 
 /// Tags, and comments, of one record at most.
@@ -27,22 +27,8 @@ pub(in crate::format::ocsf) struct Unmapped<'a> {
     incident_id: &'a str,
     #[serde(skip_serializing_if = "is_empty")]
     changes: &'a [Change],
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    first_seen: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    repaired: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    odd: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sink_sequence: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<Passage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<&'a Part>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original: Option<&'a Original>,
+    #[serde(flatten)]
+    remarks: Remarks<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,14 +155,7 @@ impl<'a> Unmapped<'a> {
             kind: event.kind.as_str(),
             incident_id: event.incident_id.as_str(),
             changes: &event.changes,
-            first_seen: event.notes.first_seen,
-            repaired: event.notes.repaired,
-            truncated: event.notes.truncated,
-            odd: event.notes.odd.as_deref(),
-            sink_sequence: event.for_sink.sequence,
-            filter: event.for_sink.passage,
-            part: event.for_sink.part.as_ref(),
-            original: event.for_sink.original.as_ref(),
+            remarks: Remarks::of(event),
             status: content.status(),
             classification: content.classification(),
             determination: content.determination(),

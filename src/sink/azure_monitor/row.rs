@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::format::fit::counted;
-use crate::model::delivery::{Original, Part, Passage};
-use crate::model::event::{Change, Event, Notes};
+use crate::format::remarks::Remarks;
+use crate::model::event::{Change, Event};
 use crate::model::timestamp::Timestamp;
 use crate::sink::Outgoing;
 
@@ -41,19 +41,6 @@ struct Head<'a> {
     severity: Option<&'a str>,
     changes: Cow<'a, [Change]>,
     notes: Remarks<'a>,
-}
-
-/// The members of the JSON event that are there only where they say something, under the same names.
-#[derive(Serialize)]
-struct Remarks<'a> {
-    #[serde(flatten)]
-    notes: &'a Notes,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<Passage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<&'a Part>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original: Option<&'a Original>,
 }
 
 /// One row: a JSON object.
@@ -91,7 +78,6 @@ pub(super) fn row(outgoing: &Outgoing) -> Result<Vec<u8>, String> {
 }
 
 fn head(event: &Event) -> Head<'_> {
-    let for_sink = &event.for_sink;
     Head {
         time_generated: event.last_update.unwrap_or(event.observed_at).to_string(),
         event_id: event.event_id.as_str(),
@@ -99,17 +85,12 @@ fn head(event: &Event) -> Head<'_> {
         tenant_name: event.tenant.as_str(),
         incident_id: event.incident_id.as_str(),
         sequence: event.sequence,
-        sink_sequence: for_sink.sequence,
+        sink_sequence: event.for_sink.sequence,
         observed_at: event.observed_at.to_string(),
         last_update: event.last_update.as_ref().map(Timestamp::to_string),
         severity: event.severity.as_deref(),
         changes: changes(&event.changes),
-        notes: Remarks {
-            notes: &event.notes,
-            filter: for_sink.passage,
-            part: for_sink.part.as_ref(),
-            original: for_sink.original.as_ref(),
-        },
+        notes: Remarks::of(event).without_sequence(),
     }
 }
 
@@ -148,8 +129,8 @@ mod tests {
 
     use super::*;
     use crate::format::{Format, Style};
-    use crate::model::delivery::{ForSink, Reduction};
-    use crate::model::event::Kind;
+    use crate::model::delivery::{ForSink, Original, Part, Passage, Reduction};
+    use crate::model::event::{Kind, Notes};
     use crate::model::names::{EventId, IncidentId, Seq, TenantName};
 
     fn event(incident: &str) -> Event {
@@ -194,7 +175,7 @@ mod tests {
         let mut odd = event("{}");
         odd.last_update = None;
         odd.severity = None;
-        odd.notes = Notes { first_seen: true, odd: Some("no id".into()), ..Notes::default() };
+        odd.notes = Notes { first_seen: true, compared: true, odd: Some("no id".into()), ..Notes::default() };
         odd.for_sink = ForSink {
             sequence: Some(12),
             passage: Some(Passage::Entered),

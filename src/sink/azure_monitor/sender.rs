@@ -17,9 +17,10 @@ use crate::sink::azure_monitor::{CALL_SIZE_MAX, Config};
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
+use crate::sink::http::client::client;
 use crate::sink::partly::{Partly, reached};
 use crate::sink::{OpenError, Outgoing, Sink};
-use crate::transport::http::{Options, blotted, causes, client, is_loopback};
+use crate::transport::http::{blotted, causes, is_loopback};
 
 /// One delivery that makes several calls starts no further one after this time: what is answered counts.
 pub(super) const CALLS_TIME: Duration = Duration::from_secs(30);
@@ -50,15 +51,7 @@ impl AzureMonitor {
     /// TLS files or the proxy cannot be used.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let (login_url, audience) = config.sign_in();
-        let options = |loopback| Options {
-            tls: config.tls.clone(),
-            extra_ca: None,
-            proxy: config.proxy_url.as_ref(),
-            proxy_settings: Some(&config.proxy),
-            timeout: config.timeout.0,
-            loopback,
-        };
-        let client = |loopback| client(&options(loopback)).map_err(|error| OpenError { why: error.to_string() });
+        let client = |loopback| client(&config.tls, config.proxy_url.as_ref(), &config.proxy, config.timeout, loopback);
         let http = client(is_loopback(&config.endpoint))?;
         let sign_in = client(is_loopback(&login_url) || config.credential.is_of_this_host())?;
         let settings = identity::Settings {

@@ -9,7 +9,8 @@ use crate::sink::blocking::Blocking;
 use crate::sink::elasticsearch::Config;
 use crate::sink::elasticsearch::auth::Auth;
 use crate::sink::http::answer::Answer;
-use crate::transport::http::{Options, call_causes, client, is_loopback};
+use crate::sink::http::client::client;
+use crate::transport::http::{call_causes, is_loopback};
 
 /// How a cluster introduces itself.
 #[derive(Deserialize)]
@@ -32,19 +33,12 @@ struct Version {
 pub(super) async fn ask(config: &Config) -> Result<Vec<Found>, String> {
     let (_, url) = config.address().ok_or("neither `url` nor `cloud_id`")?;
     let place = url.origin().ascii_serialization();
-    let options = Options {
-        tls: config.tls.clone(),
-        extra_ca: None,
-        proxy: config.proxy_url.as_ref(),
-        proxy_settings: Some(&config.proxy),
-        timeout: config.timeout.0,
-        loopback: is_loopback(url),
-    };
     let desk = Blocking::new(config.auth.clone(), config.timeout.0);
     let credential = desk.run(|auth| auth.as_ref().map(Auth::credential).transpose()).await;
     let credential = credential.map_err(|unfinished| format!("the credential is not read: {unfinished}"))??;
     let hide = |text: String| credential.as_ref().map_or_else(|| text.clone(), |credential| credential.hide(&text));
-    let mut request = client(&options).map_err(|error| error.to_string())?.get(url.clone());
+    let mut request = client(&config.tls, config.proxy_url.as_ref(), &config.proxy, config.timeout, is_loopback(url))?
+        .get(url.clone());
     if let Some(credential) = &credential {
         request = request.header(&credential.name, credential.value.clone());
     }

@@ -17,10 +17,11 @@ use crate::sink::elasticsearch::items::{Cause, Items, Verdict};
 use crate::sink::elasticsearch::{Config, bulk};
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
+use crate::sink::http::client::client;
 use crate::sink::http::credential::Credential;
 use crate::sink::partly::Partly;
 use crate::sink::{OpenError, Outgoing, Sink};
-use crate::transport::http::{Options, body, call_causes, client, is_loopback, retry_after};
+use crate::transport::http::{body, call_causes, is_loopback, retry_after};
 
 /// A call that makes several requests starts no further one after this time: what is answered counts.
 const REQUESTS_TIME: Duration = Duration::from_secs(30);
@@ -61,15 +62,8 @@ impl Elasticsearch {
     /// TLS files or the proxy cannot be used, or there is no address.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let endpoint = config.endpoint().ok_or_else(|| OpenError::from("neither `url` nor `cloud_id`".to_owned()))?;
-        let options = Options {
-            tls: config.tls.clone(),
-            extra_ca: None,
-            proxy: config.proxy_url.as_ref(),
-            proxy_settings: Some(&config.proxy),
-            timeout: config.timeout.0,
-            loopback: is_loopback(&endpoint),
-        };
-        let client = client(&options).map_err(|error| OpenError { why: error.to_string() })?;
+        let client =
+            client(&config.tls, config.proxy_url.as_ref(), &config.proxy, config.timeout, is_loopback(&endpoint))?;
         let desk = Blocking::new(config.auth.clone(), config.timeout.0);
         let size_max = usize::try_from(config.batch_size.0).unwrap_or(usize::MAX);
         let config = config.clone();

@@ -10,11 +10,12 @@ use crate::model::names::{EventId, Seq};
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
+use crate::sink::http::client::client;
 use crate::sink::http::credential::Credential;
 use crate::sink::http::{Auth, Config, fixed_header};
 use crate::sink::partly::{Partly, reached};
 use crate::sink::{OpenError, Outgoing, Sink};
-use crate::transport::http::{Options, causes, client, is_loopback};
+use crate::transport::http::{causes, is_loopback};
 
 /// A call that makes several requests starts no further one after this time: what is answered counts, and a slow receiver does
 /// not get the same events again and again.
@@ -41,15 +42,8 @@ impl Http {
     /// # Errors
     /// TLS files, the proxy or a header cannot be used.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
-        let options = Options {
-            tls: config.tls.clone(),
-            extra_ca: None,
-            proxy: config.proxy_url.as_ref(),
-            proxy_settings: Some(&config.proxy),
-            timeout: config.timeout.0,
-            loopback: is_loopback(&config.url),
-        };
-        let client = client(&options).map_err(|error| OpenError { why: error.to_string() })?;
+        let client =
+            client(&config.tls, config.proxy_url.as_ref(), &config.proxy, config.timeout, is_loopback(&config.url))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(config.batch.content_type()));
         for (name, value) in &config.headers {

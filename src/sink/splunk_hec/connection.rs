@@ -9,12 +9,13 @@ use crate::sink::OpenError;
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
+use crate::sink::http::client::client;
 use crate::sink::http::credential::Credential;
 use crate::sink::splunk_hec::Config;
 use crate::sink::splunk_hec::ack::Question;
 use crate::sink::splunk_hec::endpoint::Endpoints;
 use crate::sink::splunk_hec::reply::Reply;
-use crate::transport::http::{Options, causes, client, is_loopback};
+use crate::transport::http::{causes, is_loopback};
 use crate::transport::secret::SecretSource;
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
@@ -40,18 +41,16 @@ impl Connection {
     /// # Errors
     /// TLS files, the proxy or the url cannot be used.
     pub(super) fn open(config: &Config) -> Result<Self, OpenError> {
-        let options = Options {
-            tls: config.tls.clone(),
-            extra_ca: None,
-            proxy: config.proxy_url.as_ref(),
-            proxy_settings: Some(&config.proxy),
-            timeout: config.timeout.0,
-            loopback: is_loopback(&config.url),
-        };
         Ok(Self {
             place: config.url.origin().ascii_serialization(),
             endpoints: Endpoints::of(&config.url).map_err(|why| OpenError { why: format!("url: {why}") })?,
-            client: client(&options).map_err(|error| OpenError { why: error.to_string() })?,
+            client: client(
+                &config.tls,
+                config.proxy_url.as_ref(),
+                &config.proxy,
+                config.timeout,
+                is_loopback(&config.url),
+            )?,
             desk: Blocking::new(config.token.clone(), config.timeout.0),
             channel: new_channel(),
             gzip: config.gzip,

@@ -7,10 +7,11 @@ use reqwest::StatusCode;
 
 use crate::sink::Found;
 use crate::sink::http::answer::Answer;
+use crate::sink::http::client::client;
 use crate::sink::splunk_hec::Config;
 use crate::sink::splunk_hec::connection::Connection;
 use crate::sink::splunk_hec::endpoint::Endpoints;
-use crate::transport::http::{Options, call_causes, client, is_loopback};
+use crate::transport::http::{call_causes, is_loopback};
 
 /// What it says.
 ///
@@ -33,15 +34,8 @@ async fn health(config: &Config) -> Result<String, String> {
     let path = url.path().trim_end_matches("/ack").to_owned();
     url.set_path(&format!("{path}/health"));
     let place = url.origin().ascii_serialization();
-    let options = Options {
-        tls: config.tls.clone(),
-        extra_ca: None,
-        proxy: config.proxy_url.as_ref(),
-        proxy_settings: Some(&config.proxy),
-        timeout: config.timeout.0,
-        loopback: is_loopback(&url),
-    };
-    let request = client(&options).map_err(|error| error.to_string())?.get(url);
+    let request =
+        client(&config.tls, config.proxy_url.as_ref(), &config.proxy, config.timeout, is_loopback(&url))?.get(url);
     let response =
         request.send().await.map_err(|error| format!("{place} cannot be reached: {}", call_causes(error)))?;
     let answer = Answer::read(place, response, |text| text).await;
