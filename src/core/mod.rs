@@ -9,6 +9,7 @@ mod completeness;
 pub mod courier;
 pub mod filter;
 pub mod health;
+pub mod herald;
 pub mod numbering;
 pub mod pass;
 pub mod planted;
