@@ -3,6 +3,7 @@
 pub mod air;
 mod audit;
 pub mod backoff;
+mod cause;
 pub mod cell;
 pub mod changes;
 mod completeness;
@@ -18,6 +19,7 @@ pub mod quarantine;
 pub mod quota;
 pub mod reading;
 mod retries;
+pub mod said;
 pub mod scan;
 pub mod seen;
 pub mod source_clock;

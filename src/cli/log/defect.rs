@@ -21,7 +21,8 @@ pub(super) fn report() {
 fn tell(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| "unknown".into(), ToString::to_string);
     // What it says may quote what it was about, such as the text that was cut in the middle of a letter.
-    let words = info.payload_as_str().unwrap_or("no words");
+    let words = info.payload().downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| info.payload().downcast_ref::<&str>().copied()).unwrap_or("no words");
     // sled answers damage with a panic. The store catches it and says what it means.
     if place.contains("/sled-") {
         return tracing::debug!(place, words, "the database engine gave up");
