@@ -15,12 +15,16 @@ use crate::admin::doorway::Peer;
 use crate::admin::login;
 use crate::admin::token::Keeper;
 use crate::admin::tries::Tries;
-use crate::transport::secret::SecretSource;
+use crate::core::said::Said;
+use crate::model::moment::Moment;
+use crate::transport::secret::{SecretError, SecretSource};
 
 /// What strangers may ask all the same: probes, which are told no details then.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 /// Where a browser shows the token.
 pub(crate) const LOGIN: &str = "/login";
+/// How often it is said that the token cannot be read.
+const BROKEN_EVERY: Duration = Duration::from_secs(600);
 /// Carried by every answer.
 const HEADERS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
@@ -43,6 +47,9 @@ pub(crate) struct Gate {
     listen: SocketAddr,
     keeper: Option<Keeper>,
     tries: Mutex<Tries>,
+    start: Instant,
+    /// That the token cannot be read.
+    said: Said,
 }
 
 /// What a token or a session is worth.
@@ -65,7 +72,7 @@ impl Gate {
             Some(source) => Some(Keeper::new(source)?),
             None => None,
         };
-        Some(Arc::new(Self { listen, keeper, tries: Mutex::default() }))
+        Some(Arc::new(Self { listen, keeper, tries: Mutex::default(), start: Instant::now(), said: Said::default() }))
     }
 
     /// The token and its sessions; none where everybody may come in who reaches the port.
@@ -87,7 +94,7 @@ impl Gate {
                 tries().wrong(peer, now);
                 Pass::Wrong
             }
-            Err(error) => broken(&error),
+            Err(error) => self.broken(&error),
         }
     }
 
@@ -100,8 +107,17 @@ impl Gate {
         match login::session(headers).map(|name| keeper.is_session(name)) {
             Some(Ok(true)) => Pass::Valid,
             Some(Ok(false)) | None => Pass::Wrong,
-            Some(Err(error)) => broken(&error),
+            Some(Err(error)) => self.broken(&error),
         }
+    }
+
+    /// Nobody comes in any more, and monitoring is blind: somebody has to know.
+    fn broken(&self, error: &SecretError) -> Pass {
+        let now = Moment::from_nanos(1) + self.start.elapsed();
+        if self.said.is_due(now, BROKEN_EVERY) {
+            tracing::warn!(%error, "the token of the admin port cannot be read, nobody is let in");
+        }
+        Pass::Broken
     }
 
     /// On loopback a name of somebody else's that leads here (DNS rebinding) is turned away: to a browser it is an origin of
@@ -118,11 +134,6 @@ impl Gate {
                 host == self.listen.ip() || ["127.0.0.1", "::1"].iter().any(|ours| host.to_string() == *ours)
             })
     }
-}
-
-fn broken(error: &crate::transport::secret::SecretError) -> Pass {
-    tracing::debug!(%error, "the token of the admin port cannot be read");
-    Pass::Broken
 }
 
 /// A page of somebody else's may link here, and neither read nor embed anything.

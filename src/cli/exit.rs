@@ -1,8 +1,8 @@
 //! How a command ends when it does not end well: the exit codes of sysexits.h, and a sentence on standard error.
 
-use std::io::Write;
 use std::process::ExitCode;
 
+use crate::cli::log;
 use crate::config::problem::Problems;
 use crate::run::daemon::RunError;
 use crate::store::error::{OpenError, StoreError};
@@ -47,8 +47,7 @@ impl Exit {
     /// Says why on standard error.
     pub(crate) fn report(self) -> ExitCode {
         if !self.why.is_empty() {
-            // Where standard error is gone, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "xdrelay: {}", self.why);
+            log::last_words(self.code, &self.why);
         }
         ExitCode::from(self.code)
     }

@@ -1,75 +1,87 @@
-//! The log on standard error, as the configuration wants it. An event is one line, whoever wrote what is told in it.
+//! The log on standard error, as the configuration wants it: lines for people, or JSON for machines. What is said, and when, is
+//! not decided here.
 
-use std::borrow::Cow;
-use std::io::{self, Write};
+mod defect;
+mod fields;
+mod line;
+
+use std::io::Write;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::cli::log::line::{Line, Place};
 use crate::cli::output::{self, AboveProgress};
 use crate::config::{Log, LogFormat};
 
+/// What other crates say of their own accord is the same failure once more, in words of theirs, as often as it happens: sled's of the
+/// store, rustls' of a handshake, hyper's of an answer.
+const QUIET: [&str; 4] = ["sled=off", "rustls=error", "hyper=error", "h2=error"];
+
+/// The syntax that the log was started with; none before.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
 /// Starts logging. A level that does not parse was reported by the configuration's check; here it means `info`.
 pub(crate) fn start(log: &Log) {
-    // sled writes errors of its own for what the store reports better.
-    let level = if log.level.contains("sled") { log.level.clone() } else { format!("{},sled=off", log.level) };
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = output::is_terminal() && log.format == LogFormat::Text;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || OneLine { colours });
+    let filter = EnvFilter::try_new(directives(&log.level)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = fmt::layer()
+        .with_writer(|| AboveProgress)
+        .fmt_fields(JsonFields::new())
+        .event_format(Line { format: log.format, place: place() })
+        // They would go to standard error, which is what does not work then, and end whoever wrote the line.
+        .log_internal_errors(false);
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // A second start in one process (the tests') changes nothing.
-    let _ = match log.format {
-        LogFormat::Text => builder.with_target(false).with_ansi(colours).try_init(),
-        LogFormat::Json => builder.json().with_current_span(false).try_init(),
-    };
-}
-
-/// Writes each event as one line of text. What comes from outside is cleaned where it comes in, too; this is for what was
-/// forgotten there, and for what libraries log.
-struct OneLine {
-    colours: bool,
-}
-
-impl Write for OneLine {
-    /// An event comes whole, with its newline.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
-        AboveProgress.write_all(one_line(&text, self.colours).as_bytes())?;
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        AboveProgress.flush()
+    if started.is_ok() {
+        let _ = FORMAT.set(log.format);
+        defect::report();
     }
 }
 
-/// The text with whatever would end the line early, command a terminal or turn the direction of writing around as an escape,
-/// which JSON understands as well. Colours stay where there are some.
-fn one_line(text: &str, colours: bool) -> Cow<'_, str> {
-    let line = text.strip_suffix('\n').unwrap_or(text);
-    if !line.contains(is_foreign) {
-        return Cow::Borrowed(text);
+/// Why the process ends, as the last thing that it says.
+pub(crate) fn last_words(code: u8, why: &str) {
+    if FORMAT.get() == Some(&LogFormat::Json) {
+        return tracing::error!(code, error = why, "xdrelay ends");
     }
-    let mut clean = String::with_capacity(text.len() + 64);
-    for (at, c) in line.char_indices() {
-        match c {
-            '\n' => clean.push_str("\\n"),
-            '\r' => clean.push_str("\\r"),
-            '\x1b' if colours && is_colour(&line[at + 1..]) => clean.push(c),
-            c if is_foreign(c) => clean.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => clean.push(c),
-        }
-    }
-    clean.push_str(&text[line.len()..]);
-    Cow::Owned(clean)
+    let text = format!("xdrelay: {why}");
+    let lines = text.lines().map(|line| match place() {
+        Place::Journal => format!("{}{line}\n", line::priority(tracing::Level::ERROR)),
+        Place::Terminal | Place::Elsewhere => format!("{line}\n"),
+    });
+    // Where standard error is gone, the exit code still tells.
+    let _ = std::io::stderr().write_all(lines.collect::<String>().as_bytes());
 }
 
-fn is_foreign(c: char) -> bool {
-    (c.is_control() && c != '\t') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The directives of the configuration, and ours for what they do not name.
+fn directives(level: &str) -> String {
+    // Who asks for the most of everything gets it.
+    let wants_all = level
+        .split(',')
+        .any(|part| ["debug", "trace", "4", "5"].iter().any(|most| part.trim().eq_ignore_ascii_case(most)));
+    let ours = QUIET.iter().filter(|directive| {
+        let (name, level_of) = directive.split_once('=').unwrap_or((directive, ""));
+        !level.contains(name) && (level_of == "off" || !wants_all)
+    });
+    ours.fold(level.to_owned(), |all, directive| format!("{all},{directive}"))
 }
 
-/// Whether this is the rest of what sets a colour or a weight, and nothing else: ECMA-48 section 8.3.117.
-fn is_colour(rest: &str) -> bool {
-    let parameters = rest.strip_prefix('[').and_then(|rest| rest.split_once('m')).map(|(parameters, _)| parameters);
-    parameters.is_some_and(|parameters| parameters.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'))
+fn place() -> Place {
+    match output::is_terminal() {
+        true => Place::Terminal,
+        false if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) => Place::Journal,
+        false => Place::Elsewhere,
+    }
+}
+
+/// Whether standard error is the stream of the journal that systemd names (systemd.exec(5)): it may have been led elsewhere since.
+fn is_journal(stream: Option<&str>) -> bool {
+    let Some((device, inode)) = stream.and_then(|stream| stream.split_once(':')) else { return false };
+    let Ok(about) = rustix::fs::fstat(std::io::stderr()) else { return false };
+    device.parse() == Ok(about.st_dev) && inode.parse() == Ok(about.st_ino)
 }
 
 #[cfg(test)]
@@ -77,29 +89,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_one_line_and_commands_nothing() {
-        let check = |text: &str, colours: bool, expected: &str| {
-            assert_eq!(one_line(text, colours), expected, "{text:?}");
-        };
-        check("plain\tand ünïcode 日本\n", false, "plain\tand ünïcode 日本\n");
-        check("without an end", false, "without an end");
-        check("", false, "");
-        check("one\ntwo\r\nthree\n", false, "one\\ntwo\\r\\nthree\n");
-        check("one\n\n", false, "one\\n\n");
-        check("\0\x07\x08\x7f\u{85}\u{9b}2J\n", false, "\\u0000\\u0007\\u0008\\u007f\\u0085\\u009b2J\n");
-        check("a\u{2028}b\u{202e}c\u{2066}\n", false, "a\\u2028b\\u202ec\\u2066\n");
-        let coloured = "\x1b[32m INFO\x1b[0m\x1b[1;3m x\x1b[m \x1b[2J\x1b]0;title\x07\x1b[31 m\x1b[";
-        let erased = "\x1b[32m INFO\x1b[0m\x1b[1;3m x\x1b[m \\u001b[2J\\u001b]0;title\\u0007\\u001b[31 m\\u001b[";
-        check(coloured, true, erased);
-        check(coloured, false, &erased.replace('\x1b', "\\u001b"));
+    fn other_crates_are_quiet_unless_somebody_asks_for_them() {
+        let check = |level: &str, expected: &str| assert_eq!(directives(level), expected);
+        check("info", "info,sled=off,rustls=error,hyper=error,h2=error");
+        check("info,xdrelay::api=debug", "info,xdrelay::api=debug,sled=off,rustls=error,hyper=error,h2=error");
+        check("warn,rustls=debug", "warn,rustls=debug,sled=off,hyper=error,h2=error");
+        check("trace", "trace,sled=off");
+        check("debug,sled=info", "debug,sled=info");
     }
 
     #[test]
-    fn an_event_in_json_means_what_it_meant() {
-        let said = "one\ntwo\x1b[2J\u{85}\u{2028}\u{7f}";
-        let event = serde_json::json!({ "why": said }).to_string() + "\n";
-        let line = one_line(&event, false);
-        assert!(!line.trim_end_matches('\n').contains(is_foreign), "{line:?}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON")["why"], said);
+    fn only_the_stream_that_is_named_is_the_journal() {
+        let about = rustix::fs::fstat(std::io::stderr()).expect("a stream");
+        let (device, inode) = (about.st_dev, about.st_ino);
+        let check = |stream: Option<&str>, expected: bool| assert_eq!(is_journal(stream), expected, "{stream:?}");
+        check(Some(&format!("{device}:{inode}")), true);
+        check(Some(&format!("{device}:{}", inode + 1)), false);
+        check(Some(&format!("{}:{inode}", device + 1)), false);
+        check(Some(&inode.to_string()), false);
+        check(Some(""), false);
+        check(None, false);
     }
 }

@@ -1,7 +1,8 @@
 //! How a long way back proceeds: a line on a terminal, plain log lines elsewhere. Reads the board, decides nothing.
 
+use std::fmt;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,50 +15,74 @@ use crate::model::timestamp::Timestamp;
 /// Between two looks on a terminal.
 const REDRAW: Duration = Duration::from_millis(400);
 /// Between two lines elsewhere.
-const TELL: Duration = Duration::from_secs(10);
+const TELL: Duration = Duration::from_secs(60);
+/// Between two looks there at whether it is over.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Shows progress while a tenant catches up, until it is stopped.
 pub(crate) async fn show(board: &Board, stop: CancellationToken) {
     let terminal = std::io::stderr().is_terminal();
-    let pause = if terminal { REDRAW } else { TELL };
-    let mut shown = false;
+    let pause = if terminal { REDRAW } else { LOOK };
+    let (mut shown, mut told) = (false, None::<Instant>);
     while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let status = board.status();
-        let lines: Vec<_> = status.tenants.iter().filter_map(|(name, tenant)| line(name, tenant)).collect();
+        let ways: Vec<_> = status.tenants.iter().filter_map(|(name, tenant)| Way::of(name, tenant)).collect();
         if terminal {
-            output::progress(&lines.join("   "));
-        } else {
-            lines.iter().for_each(|line| tracing::info!("{line}"));
+            output::progress(&ways.iter().map(ToString::to_string).collect::<Vec<_>>().join("   "));
+        } else if told.is_none_or(|told| TELL <= told.elapsed()) && tell(&ways) {
+            told = Some(Instant::now());
         }
-        if shown && lines.is_empty() {
+        if shown && ways.is_empty() {
             tracing::info!(events = total(&status), "caught up");
         }
-        shown = !lines.is_empty();
+        shown = !ways.is_empty();
     }
     output::progress("");
 }
 
-/// What a tenant that catches up has behind it: pages, events, how far.
-fn line(name: &TenantName, tenant: &TenantStatus) -> Option<String> {
-    let (at, to) = tenant.catching_up.as_ref()?;
-    let day = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
-    Some(format!(
-        "{name} catches up: {} of {}, {} pages, {} events{}",
-        day(at),
-        day(to),
-        tenant.pages,
-        tenant.events_total(),
-        left(at, to),
-    ))
+/// One line for all of them: where the one is that has the longest way to go.
+fn tell(ways: &[Way<'_>]) -> bool {
+    let Some(Way { name, at, to, status }) = ways.iter().max_by_key(|way| way.left()) else { return false };
+    let tenants = ways.len();
+    let (pages, events, hours_left) = (status.pages, status.events_total(), ways.iter().map(Way::left).max());
+    tracing::info!(tenants, tenant = %name, at, to, hours_left, pages, events, "catching up");
+    true
 }
 
-fn left(at: &str, to: &str) -> String {
-    match (at.parse::<Timestamp>(), to.parse::<Timestamp>()) {
-        (Ok(at), Ok(to)) => {
-            let hours = to.since(at).as_secs() / 3600;
-            if hours < 48 { format!(", {hours} h to go") } else { format!(", {} days to go", hours / 24) }
+/// A long way back of a tenant.
+struct Way<'a> {
+    name: &'a TenantName,
+    at: &'a str,
+    to: &'a str,
+    status: &'a TenantStatus,
+}
+
+impl<'a> Way<'a> {
+    fn of(name: &'a TenantName, status: &'a TenantStatus) -> Option<Self> {
+        let (at, to) = status.catching_up.as_ref()?;
+        Some(Self { name, at, to, status })
+    }
+
+    /// Hours to go.
+    fn left(&self) -> u64 {
+        match (self.at.parse::<Timestamp>(), self.to.parse::<Timestamp>()) {
+            (Ok(at), Ok(to)) => to.since(at).as_secs() / 3600,
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => 0,
         }
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => String::new(),
+    }
+}
+
+/// What a tenant that catches up has behind it: pages, events, how far.
+impl fmt::Display for Way<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
+        let Self { name, at, to, status } = self;
+        let (pages, events) = (status.pages, status.events_total());
+        write!(f, "{name} catches up: {} of {}, {pages} pages, {events} events", day(at), day(to))?;
+        match self.left() {
+            hours @ 0..48 => write!(f, ", {hours} h to go"),
+            hours => write!(f, ", {} days to go", hours / 24),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::exit::{self, Exit};
 use crate::cli::{Files, log, progress};
 use crate::config::{self, Loaded};
 use crate::run::daemon::{self, Ending, Handle, Until};
+use crate::run::reload;
 
 /// Run the daemon.
 #[derive(Debug, Args)]
@@ -24,9 +25,7 @@ impl Run {
     pub(crate) async fn run(self) -> Result<(), Exit> {
         let Loaded { config, warnings } = self.files.load()?;
         log::start(&config.log);
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
+        reload::tell(&warnings);
         let until = if self.once { Until::RoundIsDone } else { Until::Stopped };
         let files = self.files.paths();
         let load = move || config::load(&files, config::environment());

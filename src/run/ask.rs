@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::admin::server::{Ask, AskError};
 use crate::core::quota::Lane;
@@ -18,7 +19,7 @@ use crate::run::tenants::Tenants;
 pub(crate) async fn answer(tenants: &Tenants, asks: &mut mpsc::Receiver<Ask>, stop: &CancellationToken) {
     while let Some(Some(ask)) = stop.run_until_cancelled(asks.recv()).await {
         let found = match choose(&tenants.all(), ask.tenant.as_ref()) {
-            Ok(tenant) => stop.run_until_cancelled(tenant.unless_gone(get(tenant, &ask.id))).await.map(|found| {
+            Ok(tenant) => stop.run_until_cancelled(tenant.unless_gone(asked(tenant, &ask.id))).await.map(|found| {
                 let gone =
                     || format!("tenant {} was taken out of the configuration or changed in it; ask again", tenant.name);
                 found.unwrap_or_else(|| Err(AskError::Tenant(gone())))
@@ -42,6 +43,10 @@ pub(crate) fn choose<'a>(
         (None, 1) => tenants.values().next().ok_or_else(String::new),
         (None, _) => Err(format!("there are several tenants, name one with --tenant: {}", names())),
     }
+}
+
+async fn asked(tenant: &Tenant, id: &IncidentId) -> Result<String, AskError> {
+    get(tenant, id).instrument(tracing::error_span!("asking", tenant = %tenant.name)).await
 }
 
 /// Asks once, and once more where only the token was to blame.

@@ -11,13 +11,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::admin::board::Board;
 use crate::admin::live::{Known, Live};
-use crate::admin::metrics::Metrics;
 use crate::admin::replay::{Desk, Order};
 use crate::admin::server::{self, AskError, Eyes};
 use crate::config::Config;
 use crate::core::poller::Reader;
 use crate::model::moment::Moment;
 use crate::model::names::{IncidentId, SinkName, TenantName};
+use crate::model::timestamp::Timestamp;
 use crate::run::ask;
 use crate::run::clock::Clock;
 use crate::run::deliver::Delivery;
@@ -29,6 +29,7 @@ use crate::run::tenant::{Access, Surroundings, Tenant, seed};
 use crate::run::tenants::{self, ByName, Tenants};
 use crate::run::{intake, notify, round};
 use crate::store::error::{OpenError, StoreError};
+use crate::store::open::Recovery;
 use crate::store::{self, Store};
 use crate::transport::http::HttpError;
 
@@ -114,13 +115,8 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     // First of all: from here on a SIGHUP does not end the process.
     let signals = Signals::new();
     let store = open(&config)?;
-    let metrics = Arc::new(Metrics::new());
-    let around = Surroundings {
-        store: store.clone(),
-        board: handle.board.clone(),
-        metrics: metrics.clone(),
-        clock: Clock::start(),
-    };
+    let around = Surroundings::of(store.clone(), handle.board.clone());
+    let (metrics, herald) = (around.metrics.clone(), around.herald.clone());
     let names: Vec<SinkName> = config.sinks.keys().cloned().collect();
     for forgotten in store.register_sinks(&names).await? {
         tracing::warn!(sink = %forgotten, "the sink is not configured any more; what it had not got yet is not kept for it");
@@ -131,7 +127,7 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     let intakes = intake::of(&config.sinks);
 
     let (hang_up, hang_ups) = watch::channel(0);
-    let loops = Loops::default();
+    let loops = Loops::new(herald.clone());
     tenants::read(&loops, tenants.all().values(), readers(until));
     for (name, sink) in &config.sinks {
         let (sink, intake) = (sink.clone(), intakes[name].clone());
@@ -144,6 +140,8 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     let live = Live::new(handle.board.clone(), metrics.clone(), store.clone(), known(&config), stop_delivering.clone());
     let eyes = Eyes { board: handle.board.clone(), metrics, store: store.clone(), asks, replays, live };
     serve(&config, eyes, &handle, &stop_delivering, &services).await?;
+    let (teller, stop_telling) = (herald.clone(), stop_delivering.clone());
+    services.spawn(async move { teller.serve(&stop_telling).await });
     services.spawn(forget(store.clone(), around.clock, tenants.clone(), stop_delivering.clone()));
     spawn_replays(&services, Replayer::new(tenants.clone(), intakes.clone()), ordered, &stop_reading);
     if let (Some(load), Until::Stopped) = (handle.load.clone(), until) {
@@ -169,10 +167,13 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     // The services end at once; their sockets must be gone before another daemon may begin.
     let _ = tokio::time::timeout(Duration::from_secs(2), services.wait()).await;
     let closed = tokio::time::timeout(config.shutdown.grace.0.max(Duration::from_secs(5)), store.close()).await;
+    herald.end();
     let ending = ending?;
     match closed {
         // A full disk is no failure of the store: what is durable is, and the next start goes on from it.
-        Ok(Err(StoreError::Full { why })) => tracing::warn!(why, "stopped while the disk of the store is full"),
+        Ok(Err(error @ StoreError::Full { .. })) => {
+            tracing::warn!(%error, "stopped while the disk of the store is full")
+        }
         Ok(closed) => closed?,
         Err(_) => tracing::warn!("the store does not close; what is durable is, the next start goes on from it"),
     }
@@ -202,9 +203,12 @@ pub(crate) fn open(config: &Config) -> Result<Store, OpenError> {
         max_size: config.outbox.max_size.0,
         min_free: config.outbox.min_free.0,
     })?;
-    if let Some(recovery) = opened.recovery {
-        tracing::error!(
-            ?recovery,
+    if let Some(Recovery { why, set_aside, tenants, checkpoint_written }) = opened.recovery {
+        tracing::warn!(
+            error = why,
+            set_aside = set_aside.map(|path| path.display().to_string()),
+            tenants = tenants.len(),
+            checkpoint = %Timestamp::from_seconds(checkpoint_written),
             "the ledger was damaged and has been made again; expect repetitions, nothing is lost"
         );
     }
@@ -232,7 +236,8 @@ const fn readers(until: Until) -> &'static [Reader] {
 
 fn spawn_delivery(loops: &Loops, delivery: Arc<Delivery>, stop: &CancellationToken) {
     let (who, seed, stop) = (format!("sink {}", delivery.name), seed(&delivery.name), stop.clone());
-    loops.spawn(who, stop.clone(), seed, move || {
+    let span = tracing::error_span!("delivering", sink = %delivery.name);
+    loops.spawn(who, span, stop.clone(), seed, move || {
         let (delivery, stop) = (delivery.clone(), stop.clone());
         async move { delivery.run(&stop).await }
     });
@@ -333,7 +338,10 @@ async fn wait(
         Ok(Ok(())) => Ok(ending),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
-            tracing::warn!(grace = %config.shutdown.grace, "the grace period is over; what is in the air is sent again at the next start");
+            tracing::warn!(
+                grace_seconds = config.shutdown.grace.0.as_secs(),
+                "the grace period is over; what is in the air is sent again at the next start"
+            );
             Ok(Ending::Hurried)
         }
     }
@@ -361,12 +369,7 @@ pub async fn get_alone(
     id: IncidentId,
 ) -> Result<Result<String, AskError>, RunError> {
     let store = open(&config)?;
-    let around = Surroundings {
-        store: store.clone(),
-        board: Arc::default(),
-        metrics: Arc::new(Metrics::new()),
-        clock: Clock::start(),
-    };
+    let around = Surroundings::of(store.clone(), Arc::default());
     let tenants = tenants(&config, &around, &CancellationToken::new())?;
     let answer = match ask::choose(&tenants, tenant.as_ref()) {
         Ok(tenant) => ask::get(tenant, &id).await,

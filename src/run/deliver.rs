@@ -16,8 +16,10 @@ use crate::core::numbering::Numbering;
 use crate::model::names::{Seq, SinkName, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::run::clock::Clock;
+use crate::run::herald::{Facts, Herald, Topic, Whom};
 use crate::run::intake::Intake;
 use crate::run::prepare::Prepared;
+use crate::run::quotes;
 use crate::run::tenant::Surroundings;
 use crate::run::tenant::seed;
 use crate::sink::{Outgoing, Sink};
@@ -43,6 +45,7 @@ pub(crate) struct Delivery {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    herald: Arc<Herald>,
     /// Counts up when files are to be opened anew (SIGHUP).
     reopen: watch::Receiver<u64>,
 }
@@ -55,6 +58,8 @@ struct Open {
     numbering: Numbering,
     /// Handed over and not yet counted as delivered.
     handed_over: BTreeMap<Seq, Handover>,
+    /// The last error in the far side's words, and as it may be shown.
+    error: Option<(String, String)>,
 }
 
 /// What the metrics want to know of an event once it is acknowledged.
@@ -71,13 +76,13 @@ impl Delivery {
         around: Surroundings,
         reopen: watch::Receiver<u64>,
     ) -> Self {
-        let Surroundings { store, board, metrics, clock } = around;
+        let Surroundings { store, board, metrics, clock, herald } = around;
         board.sink(&name, |status| {
             status.state = "new".into();
             status.guarantee = config.kind.settings().guarantee().into();
         });
         metrics.sink_begins(&name);
-        Self { name, config, intake, store, board, metrics, clock, reopen }
+        Self { name, config, intake, store, board, metrics, clock, herald, reopen }
     }
 
     /// Delivers until it is stopped; then closes the sink in good order.
@@ -91,7 +96,7 @@ impl Delivery {
             match self.deliver(&who, stop).await {
                 // Nothing can be acknowledged now: go on from what is durable, once there is room.
                 Err(StoreError::Full { why }) => {
-                    tracing::debug!(sink = %self.name, why, "delivery pauses while the disk of the store is full");
+                    tracing::debug!(error = why, "delivery pauses while the disk of the store is full");
                     stop.run_until_cancelled(tokio::time::sleep(ROOM_EVERY)).await;
                 }
                 result => result?,
@@ -118,10 +123,8 @@ impl Delivery {
         let sink = match self.config.kind.open(&self.name) {
             Ok(sink) => sink,
             Err(error) => {
-                let first = self.failed("paused", &error.why);
-                if first {
-                    tracing::warn!(sink = %self.name, why = error.why, "the sink cannot be opened, it is tried again");
-                }
+                self.failed("paused", &error.why);
+                self.herald.fails(Whom::Sink(&self.name), Topic::CannotOpen, &error.why);
                 stop.run_until_cancelled(tokio::time::sleep(REOPEN_EVERY)).await;
                 return Ok(None);
             }
@@ -132,7 +135,7 @@ impl Delivery {
         let (limit, _) = settings.batch_limit();
         let courier = Courier::new(&progress, refused, limit, settings.settles(), seed(&self.name));
         let (newest, numbering) = (self.store.newest(), Numbering::after(progress.counted));
-        Ok(Some(Open { sink, courier, newest, numbering, handed_over: BTreeMap::new() }))
+        Ok(Some(Open { sink, courier, newest, numbering, handed_over: BTreeMap::new(), error: None }))
     }
 
     async fn step(
@@ -153,7 +156,7 @@ impl Delivery {
                 let result = self.limited(open.sink.deliver(&[])).await;
                 let failures = open.courier.failures();
                 open.courier.settled(result, self.clock.now());
-                self.show(open, failures);
+                self.show(open, failures, &[]);
             }
             Todo::Send { after, limit } => self.send(open, after, limit).await?,
             Todo::Commit(progress, refusals) => self.commit(open, progress, refusals).await?,
@@ -192,16 +195,20 @@ impl Delivery {
             self.limited(open.sink.deliver(&outgoing)).await
         };
         if let Err(DeliverError::RefusedBatch { why }) = &result {
-            tracing::debug!(sink = %self.name, count = handed.count, why, "a batch was refused; smaller ones tell which event it is");
+            tracing::debug!(
+                events = handed.count,
+                error = why,
+                "a batch was refused; smaller ones tell which event it is"
+            );
         }
         if result.is_ok() {
-            open.handed_over.extend(outgoing.into_iter().map(|Outgoing { seq, event, .. }| {
-                (seq, Handover { tenant: event.tenant, last_update: event.last_update })
+            open.handed_over.extend(outgoing.iter().map(|Outgoing { seq, event, .. }| {
+                (*seq, Handover { tenant: event.tenant.clone(), last_update: event.last_update })
             }));
         }
         let failures = open.courier.failures();
         open.courier.sent(handed, result, self.clock.now());
-        self.show(open, failures);
+        self.show(open, failures, &outgoing);
         Ok(())
     }
 
@@ -229,7 +236,10 @@ impl Delivery {
 
     async fn commit(&self, open: &mut Open, mut progress: Progress, refusals: Vec<Refusal>) -> Result<(), StoreError> {
         for Refusal { seq, why } in &refusals {
-            tracing::warn!(sink = %self.name, position = %seq, why, "the sink refused an event for good; it is kept with the reason");
+            // Why, may quote the event, and is kept with it for those who may see that.
+            let facts = Facts { position: Some(seq.0), ..Facts::default() };
+            self.herald.happened(Whom::Sink(&self.name), Topic::Refused, 1, &facts);
+            tracing::debug!(position = seq.0, error = why, "refused");
         }
         let refused = refusals.len() as u64;
         let acknowledged = progress.acknowledged;
@@ -260,20 +270,23 @@ impl Delivery {
         Ok(())
     }
 
-    /// How the sink fares now, and what is news since there were so many failures in a row.
-    fn show(&self, open: &Open, failures_before: u32) {
+    /// How the sink fares now, and what is news since there were so many failures in a row. `sent` is what it failed with, if it did.
+    fn show(&self, open: &mut Open, failures_before: u32, sent: &[Outgoing]) {
         let failures = open.courier.failures();
-        let (state, error) = match open.courier.state() {
+        let (state, why) = match open.courier.state() {
             State::New => ("new", None),
             State::Delivering => ("delivering", None),
-            State::Retrying { why } => ("retrying", Some(why.clone())),
-            State::Paused { why } => ("paused", Some(why.clone())),
+            State::Retrying { why } => ("retrying", Some(why)),
+            State::Paused { why } => ("paused", Some(why)),
         };
+        open.error = why.map(|why| match open.error.take() {
+            Some((known, shown)) if known == *why => (known, shown),
+            Some(_) | None => (why.clone(), quotes::without(why, sent.iter().map(|sent| sent.body.as_slice()))),
+        });
+        let error = open.error.as_ref().map(|(_, shown)| shown.clone());
         match &error {
             Some(why) if failures != failures_before => self.complain(state, failures, why),
-            None if failures < failures_before => {
-                tracing::info!(sink = %self.name, failures = failures_before, "the sink takes events again");
-            }
+            None if state == "delivering" => self.herald.works(Whom::Sink(&self.name), Topic::TakesAgain),
             Some(_) | None => {}
         }
         self.board.sink(&self.name, |status| {
@@ -283,14 +296,10 @@ impl Delivery {
         });
     }
 
-    /// The first failure is a warning, and so is every tenth after it.
     fn complain(&self, state: &str, failures: u32, why: &str) {
-        if failures % 10 != 1 {
-            tracing::debug!(sink = %self.name, failures, why, "delivery");
-        } else if state == "paused" {
-            tracing::warn!(sink = %self.name, failures, why, "the sink needs attention; events wait");
-        } else {
-            tracing::warn!(sink = %self.name, failures, why, "the sink takes nothing; events wait, it is tried again");
+        let topic = if state == "paused" { Topic::NeedsAttention } else { Topic::TakesNothing };
+        if !self.herald.fails(Whom::Sink(&self.name), topic, why) {
+            tracing::debug!(failures, error = why, "{}", topic.words());
         }
     }
 
@@ -314,16 +323,13 @@ impl Delivery {
         }
     }
 
-    /// Writes a failure to the board; true for the first one.
-    fn failed(&self, state: &str, why: &str) -> bool {
-        let mut first = false;
+    /// Writes a failure to the board.
+    fn failed(&self, state: &str, why: &str) {
         self.board.sink(&self.name, |status| {
-            first = status.failures == 0;
             state.clone_into(&mut status.state);
             status.error = Some(why.to_owned());
             status.failures += 1;
         });
-        first
     }
 }
 

@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::metrics::wall_clock;
 use crate::core::commit::{Brief, Commit, Committed, Done, PassKind};
+use crate::core::health::Health;
 use crate::core::poller::{Reader, Todo};
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::quota::{Lane, QuotaState};
 use crate::model::page::{FetchError, Page, Query};
 use crate::run::complete::{Asker, Failed, Kept};
+use crate::run::herald::{Facts, Topic, Whom};
 use crate::run::passing::Contents;
 use crate::run::tenant::{Decisions, Tenant};
 use crate::store::Endpoint;
@@ -23,6 +25,9 @@ use crate::transport::hands::{self, Hands, Load};
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How often a full store is looked at.
 const ROOM_EVERY: Duration = Duration::from_secs(2);
+
+/// What a store without room holds up.
+const POLLING: Whom<'static> = Whom::Part("polling");
 
 /// What a decision asks for, with the quota already charged.
 enum Next {
@@ -50,7 +55,7 @@ pub(crate) async fn read(tenant: &Tenant, reader: Reader, stop: &CancellationTok
             Ok(()) => {}
             // Nobody knows what of the commit is durable: go on from what is, once there is room.
             Err(StoreError::Full { why }) => {
-                tracing::warn!(tenant = %tenant.name, why, "the disk is full, polling pauses");
+                tracing::debug!(error = why, "the disk of the store is full: it is unknown what of this is durable");
                 start_over(tenant, stop).await?;
             }
             Err(error) => return Err(error),
@@ -124,9 +129,15 @@ async fn step(tenant: &Tenant, reader: Reader, who: &str, kept: &mut Kept) -> Re
             hands::put_down();
             let done = done?;
             let mut decisions = tenant.decisions();
-            let missed = decisions.poller.health().audit_missed();
+            let before = decisions.poller.health().clone();
             decisions.poller.committed(reader, &done, tenant.clock.now());
-            tell_of_missed(tenant, decisions.poller.health().audit_missed() - missed);
+            let health = decisions.poller.health();
+            tell_of_missed(tenant, health.audit_missed() - before.audit_missed());
+            if let Some((error, _)) = &health.reader(reader).error
+                && before.broken_readings() < health.broken_readings()
+            {
+                tracing::debug!(%error, broken_readings = health.broken_readings(), "a reading proved nothing");
+            }
             show(tenant, &decisions);
             drop(decisions);
             tenant.wake(other(reader));
@@ -152,34 +163,38 @@ fn decide(tenant: &Tenant, reader: Reader) -> Next {
 fn fetched(tenant: &Tenant, reader: Reader, answer: Result<Page, FetchError>) {
     let now = tenant.clock.now();
     let mut decisions = tenant.decisions();
-    let failures = |decisions: &Decisions| decisions.poller.health().reader(reader).failures;
-    let before = failures(&decisions);
-    match &answer {
-        Ok(Page { incomplete: Some(why), .. }) => {
-            complain(tenant, reader, &FetchError::Unavailable { after: None, why: why.clone() }, before);
+    let failure = match &answer {
+        Ok(Page { incomplete, rows, .. }) => {
+            tracing::debug!(rows = rows.len(), incomplete, "page");
+            tenant.board.tenant(&tenant.name, |status| status.pages += u64::from(incomplete.is_none()));
+            None
         }
-        Ok(page) => {
-            tracing::debug!(tenant = %tenant.name, reader = name(reader), rows = page.rows.len(), "page");
-            tenant.board.tenant(&tenant.name, |status| status.pages += 1);
-            if 0 < before {
-                tracing::info!(tenant = %tenant.name, reader = name(reader), failures = before, "the source answers again");
-            }
-        }
-        Err(error) => complain(tenant, reader, error, before),
-    }
+        Err(error) => Some(error.to_string()),
+    };
     let Decisions { poller, list, .. } = &mut *decisions;
     poller.fetched(reader, answer, now, list);
+    tell_of_failures(tenant, reader, decisions.poller.health(), failure);
     show(tenant, &decisions);
 }
 
-/// The first failure is a warning, and so is every tenth: a night of failures does not fill the journal.
-fn complain(tenant: &Tenant, reader: Reader, error: &FetchError, failures: u32) {
-    // One retry with a new token is the ordinary end of a token's life.
-    let ordinary = matches!(error, FetchError::Unauthorized { .. }) && failures == 0;
-    if !ordinary && failures.is_multiple_of(10) {
-        tracing::warn!(tenant = %tenant.name, reader = name(reader), failures = failures + 1, %error, "cannot read incidents");
-    } else {
-        tracing::debug!(tenant = %tenant.name, reader = name(reader), failures = failures + 1, %error, "cannot read incidents");
+/// Whether the tenant can be read, as far as that is news: both readers fail of the same, which is one trouble.
+fn tell_of_failures(tenant: &Tenant, reader: Reader, health: &Health, failure: Option<String>) {
+    let whom = Whom::Tenant(&tenant.name);
+    let share = health.reader(reader);
+    let failing = share.error.as_ref().filter(|(error, _)| {
+        // One retry with a new token is the ordinary end of a token's life, and another way that is tried is no failure yet.
+        0 < share.failures && !(matches!(error, FetchError::Unauthorized { .. }) && share.failures == 1)
+    });
+    let says = match failing {
+        Some((error, _)) => tenant.herald.fails(whom, Topic::CannotRead, &error.to_string()),
+        None if [Reader::Tail, Reader::Sweep].iter().all(|reader| health.reader(*reader).failures == 0) => {
+            tenant.herald.works(whom, Topic::ReadsAgain);
+            false
+        }
+        None => false,
+    };
+    if let Some(error) = failure.filter(|_| !says) {
+        tracing::debug!(failures = share.failures, error, "cannot read incidents");
     }
 }
 
@@ -187,7 +202,7 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
     match commit {
         Commit::Position(position) => {
             tenant.store.set_position(&tenant.key, position).await?;
-            tracing::debug!(tenant = %tenant.name, cursor = %position.cursor, "position");
+            tracing::debug!(cursor = %position.cursor, "position");
             Ok(Done::Position(position))
         }
         Commit::Quarantine(quarantine) => {
@@ -217,31 +232,36 @@ async fn perform(tenant: &Tenant, commit: Commit) -> Result<Done, StoreError> {
 /// What cannot be read is shouted about when it is found, and again when it can be.
 fn tell_of_quarantine(tenant: &Tenant, quarantine: &Quarantine) {
     let before = tenant.decisions().poller.quarantine().clone();
-    for window in quarantine.windows().iter().filter(|window| !before.holds(window.from)) {
-        let Quarantined { from, to, why, .. } = window;
-        let (before, after) = (shown(window.before.as_ref()), shown(window.after.as_ref()));
-        tracing::error!(
-            tenant = %tenant.name, %from, %to, why, before, after,
-            "incidents changed in this window cannot be read; everything around them is, and they are tried again for ever"
-        );
-    }
-    for Quarantined { from, to, .. } in before.windows().iter().filter(|window| !quarantine.holds(window.from)) {
-        tracing::info!(tenant = %tenant.name, %from, %to, "a window that could not be read has been read");
-    }
+    let tell = |topic: Topic, windows: &[Quarantined], without: &Quarantine| {
+        for window in windows.iter().filter(|window| !without.holds(window.from)) {
+            let facts = facts_of(window);
+            if !tenant.herald.happened(Whom::Tenant(&tenant.name), topic, 1, &facts) {
+                let Facts { from, to, before, after, error, .. } = facts;
+                tracing::debug!(from, to, before, after, error, "{}", topic.words());
+            }
+        }
+    };
+    tell(Topic::Quarantined, quarantine.windows(), &before);
+    tell(Topic::Healed, before.windows(), quarantine);
 }
 
-fn shown(id: Option<&String>) -> &str {
-    id.map_or("none", String::as_str)
+/// A window in quarantine, as fields.
+pub(crate) fn facts_of(window: &Quarantined) -> Facts<'_> {
+    let Quarantined { from, to, why, before, after, since: _ } = window;
+    Facts {
+        error: Some(why),
+        from: Some(from.to_string()),
+        to: Some(to.to_string()),
+        before: before.as_deref(),
+        after: after.as_deref(),
+        ..Facts::default()
+    }
 }
 
 fn tell_of_missed(tenant: &Tenant, missed: u64) {
     tenant.metrics.audit_missed(&tenant.name, missed);
     if missed != 0 {
-        tracing::warn!(
-            tenant = %tenant.name, missed,
-            "the audit found what the sweeps had not: rows later than poll.overlap, or changed without a new lastUpdateTime; \
-             they are delivered"
-        );
+        tenant.herald.happened(Whom::Tenant(&tenant.name), Topic::Missed, missed, &Facts::default());
     }
 }
 
@@ -256,10 +276,13 @@ fn look_at_lag(tenant: &Tenant, kind: PassKind, committed: &Committed) {
     }
     let Some(latest) = lags.into_iter().max() else { return };
     if tenant.overlap() / 2 < latest && tenant.says_it_is_late(now) {
-        tracing::warn!(
-            tenant = %tenant.name, pass = pass_name(kind), lag_seconds = latest.as_secs(),
-            "incidents become visible late: poll.overlap ({} s) should be well above this", tenant.overlap().as_secs()
-        );
+        let facts = Facts {
+            pass: Some(pass_name(kind)),
+            lag_seconds: Some(latest.as_secs()),
+            overlap_seconds: Some(tenant.overlap().as_secs()),
+            ..Facts::default()
+        };
+        tenant.herald.happened(Whom::Tenant(&tenant.name), Topic::Late, 1, &facts);
     }
 }
 
@@ -276,7 +299,7 @@ const fn pass_name(kind: PassKind) -> &'static str {
 fn count(tenant: &Tenant, committed: &Committed) {
     for event in &committed.events {
         tenant.metrics.committed(&tenant.name, event.kind, event.last_update);
-        tracing::debug!(tenant = %tenant.name, event_id = %event.event_id, kind = %event.kind, "event");
+        tracing::debug!(event_id = %event.event_id, kind = %event.kind, "event");
     }
     tenant.board.tenant(&tenant.name, |status| {
         for event in &committed.events {
@@ -321,7 +344,7 @@ fn skew(server_time: crate::model::timestamp::Timestamp) -> f64 {
     ours.since(server_time).as_secs_f64() - server_time.since(ours).as_secs_f64()
 }
 
-/// Waits for room in the store, and says so once. False where it came round without.
+/// Waits for room in the store, and has it said. False where it came round without.
 async fn has_room(tenant: &Tenant, stop: &CancellationToken) -> bool {
     let store = tenant.store.clone();
     let problem = store.room().problem();
@@ -329,14 +352,12 @@ async fn has_room(tenant: &Tenant, stop: &CancellationToken) -> bool {
     match problem {
         None => {
             if news {
-                tracing::info!("there is room again, polling goes on");
+                tenant.herald.works(POLLING, Topic::GoesOn);
             }
             true
         }
         Some(why) => {
-            if news {
-                tracing::warn!(why, "polling is paused; nothing is lost, the source keeps the incidents");
-            }
+            tenant.herald.fails(POLLING, Topic::Paused, &why);
             stop.run_until_cancelled(tokio::time::sleep(ROOM_EVERY)).await;
             // A store that is closed or poisoned says so at the next verb, and that ends the process.
             matches!(store.room(), crate::store::tally::Room::Closed(_))

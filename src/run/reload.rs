@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::metrics::wall_clock;
 use crate::admin::status::{Reload, ReloadOutcome};
-use crate::config::problem::Problems;
+use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::sink::Sink;
 use crate::config::tenant::Tenant as TenantConfig;
 use crate::config::{Config, Loaded};
 use crate::core::poller::Reader;
 use crate::model::names::{SinkName, TenantName};
+use crate::run::herald::some_of;
 use crate::run::intake::Intakes;
 use crate::run::supervise::Loops;
 use crate::run::tenant::{Access, Surroundings, Tenant};
@@ -24,6 +25,8 @@ use crate::run::tenants::{self, Tenants};
 use crate::run::{notify, poll};
 use crate::store::error::StoreError;
 
+/// Kinds of problems of one configuration that are said.
+const KINDS_MAX: usize = 20;
 /// How often a store is asked again whose disk is full.
 const ROOM_EVERY: Duration = Duration::from_secs(2);
 
@@ -81,20 +84,20 @@ impl Reloader {
             tracing::warn!("the new configuration is refused, the old one goes on");
             return refused();
         };
-        for (tenant, sink) in std::mem::take(&mut plan.held) {
-            tracing::warn!(%tenant, %sink, "the tenant is not read before the restart: one of its sinks is new");
+        let held = std::mem::take(&mut plan.held);
+        if let Some((_, sink)) = held.first() {
+            let tenants: Vec<_> = held.iter().map(|(tenant, _)| tenant).collect();
+            let (names, tenants) = (some_of(&tenants, tenants.len()), tenants.len());
+            tracing::warn!(tenants, names, %sink, "not read before the restart: a sink of theirs is new");
         }
         self.apply(&wanted, &plan, accesses).await?;
         let Plan { added, changed, removed, restart_for, .. } = plan;
-        for (tenants, what) in [(&added, "added"), (&changed, "changed"), (&removed, "removed")] {
-            tenants.iter().for_each(|tenant| tracing::info!(%tenant, "the tenant was {what}"));
-        }
-        let (added, changed, removed) = (added.len(), changed.len(), removed.len());
+        let names = |names: &[TenantName]| (!names.is_empty()).then(|| some_of(names, names.len()));
         tracing::info!(
-            added,
-            changed,
-            removed,
             tenants = self.running.tenants.len(),
+            added = names(&added),
+            changed = names(&changed),
+            removed = names(&removed),
             "the configuration was read again"
         );
         if restart_for.is_empty() {
@@ -110,15 +113,16 @@ impl Reloader {
     async fn validated(&self) -> Option<(Config, Plan, Vec<(TenantName, Access)>)> {
         let (load, running) = (self.load.clone(), self.running.clone());
         let validated = tokio::task::spawn_blocking(move || {
-            let Loaded { config, warnings } =
-                load().map_err(|Problems(problems)| problems.into_iter().for_each(say)).ok()?;
-            warnings.into_iter().for_each(say);
+            let Loaded { config, warnings } = load().map_err(|Problems(problems)| tell(&problems)).ok()?;
+            tell(&warnings);
             let plan = Plan::between(&running, &config);
             let mut accesses = Vec::new();
             for name in plan.added.iter().chain(&plan.changed) {
                 match Access::of(&config.tenants[name]) {
                     Ok(access) => accesses.push((name.clone(), access)),
-                    Err(error) => tracing::warn!("tenants.{name}: {error}"),
+                    Err(error) => {
+                        tracing::warn!(tenant = %name, %error, "the tenant cannot be reached as it is configured")
+                    }
                 }
             }
             (accesses.len() == plan.added.len() + plan.changed.len()).then_some((config, plan, accesses))
@@ -153,6 +157,7 @@ impl Reloader {
         for tenant in ending {
             let loops = [Reader::Tail, Reader::Sweep].map(|reader| poll::who(tenant, reader));
             self.around.board.forget(&tenant.name, &loops);
+            self.around.herald.forget(&tenant.name);
         }
         let mut started = Vec::new();
         for (name, access) in accesses {
@@ -193,8 +198,32 @@ async fn ended(tenant: Arc<Tenant>) -> Result<(), StoreError> {
     }
 }
 
-fn say(problem: crate::config::problem::Problem) {
-    tracing::warn!("{problem}");
+/// Says what is wrong or odd about a configuration: of each kind the first, and how many more there are. Hundreds of tenants that one
+/// mistake was made for are one line.
+pub(crate) fn tell(problems: &[Problem]) {
+    let mut kinds: Vec<(&Problem, usize)> = Vec::new();
+    for problem in problems {
+        let is_same = |(known, _): &&mut (&Problem, usize)| {
+            (known.severity, &known.what, &known.remedy) == (problem.severity, &problem.what, &problem.remedy)
+        };
+        match kinds.iter_mut().find(is_same) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((problem, 0)),
+        }
+    }
+    let (shown, rest) = kinds.split_at(kinds.len().min(KINDS_MAX));
+    for (Problem { place, key, what, remedy, severity }, more) in shown {
+        // What stands below the first line shows the text of the file.
+        let (error, more) = (what.lines().next(), (0 < *more).then_some(more));
+        match severity {
+            Severity::Error => tracing::warn!(%place, key, error, remedy, more, "the configuration is wrong"),
+            Severity::Warning => tracing::warn!(%place, key, error, remedy, more, "the configuration wants a look"),
+        }
+    }
+    if !rest.is_empty() {
+        let more = rest.iter().map(|(_, more)| more + 1).sum::<usize>();
+        tracing::warn!(more, "xdrelay check --offline shows what else there is to say of the configuration");
+    }
 }
 
 impl Plan {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::admin::metrics::Metrics;
 use crate::admin::replay::{Blame, End, Order, Progress, Request};
 use crate::config::Config;
 use crate::core::backoff::Backoff;
@@ -20,14 +20,14 @@ use crate::core::quota::{Lane, QuotaState};
 use crate::core::reading::{Reading, Refusals, Step};
 use crate::core::seen::{self, Verdict};
 use crate::model::incident::Row;
-use crate::model::names::TenantName;
+use crate::model::names::{SinkName, TenantName};
 use crate::model::page::{FetchError, Page, Query, Window};
 use crate::model::timestamp::Timestamp;
-use crate::run::clock::Clock;
 use crate::run::complete::{self, Asker, Kept};
 use crate::run::daemon::{self, RunError};
+use crate::run::herald::{Topic, Whom};
 use crate::run::intake::{self, Intakes};
-use crate::run::poll::outcome;
+use crate::run::poll::{self, outcome};
 use crate::run::replay::told::Told;
 use crate::run::tenant::{Surroundings, Tenant, seed};
 use crate::run::tenants::Tenants;
@@ -109,7 +109,10 @@ pub(crate) async fn serve(replayer: &Replayer, orders: &mut mpsc::Receiver<Order
         if accepted.send(Ok(())).is_err() {
             continue;
         }
-        tracing::info!(since = %request.since, dry_run = request.dry_run, "replay");
+        let (tenant, sink) =
+            (request.tenant.as_ref().map(TenantName::as_str), request.sink.as_ref().map(SinkName::as_str));
+        let until = request.until.map(|until| until.to_string());
+        tracing::info!(since = %request.since, until, tenant, sink, dry_run = request.dry_run, "replay");
         let end = tokio::select! {
             end = replayer.run(&tenants, &request, &progress) => end,
             () = progress.closed() => End::Stopped,
@@ -119,7 +122,7 @@ pub(crate) async fn serve(replayer: &Replayer, orders: &mut mpsc::Receiver<Order
         match &end {
             End::Complete => tracing::info!(events, "replay is complete"),
             End::Stopped => tracing::info!(events, "replay was stopped"),
-            End::Failed { why, .. } => tracing::warn!(events, why, "replay was given up"),
+            End::Failed { why, .. } => tracing::warn!(events, error = why, "replay was given up"),
         }
         progress.send_modify(|progress| progress.end = Some(end));
         drop(turn);
@@ -138,12 +141,7 @@ pub async fn alone(
     stop: &CancellationToken,
 ) -> Result<Result<End, String>, RunError> {
     let store = daemon::open(&config)?;
-    let around = Surroundings {
-        store: store.clone(),
-        board: Arc::default(),
-        metrics: Arc::new(Metrics::new()),
-        clock: Clock::start(),
-    };
+    let around = Surroundings::of(store.clone(), Arc::default());
     let tenants = Tenants::of(daemon::tenants(&config, &around, &CancellationToken::new())?);
     let replayer = Replayer { tenants, sinks: intake::of(&config.sinks), has_couriers: false };
     let end = match replayer.choose(request) {
@@ -174,7 +172,7 @@ impl Replayer {
             Some(name) => Some((
                 name,
                 self.sinks.get(name).ok_or_else(|| {
-                    let known = self.sinks.keys().map(crate::model::names::SinkName::as_str).collect();
+                    let known = self.sinks.keys().map(SinkName::as_str).collect();
                     format!("--sink: there is no sink {name}; there are: {}", names(known))
                 })?,
             )),
@@ -202,7 +200,8 @@ impl Replayer {
             progress.send_modify(|progress| progress.tenant = Some(tenant.name.clone()));
             job.told = Told::default();
             let replayed = hands::carrying(Hands::of_this_process().load(), self.tenant(tenant, &mut job));
-            let replayed = tenant.unless_gone(replayed).await;
+            let span = tracing::error_span!("replaying", tenant = %tenant.name);
+            let replayed = tenant.unless_gone(replayed).instrument(span).await;
             if let Err(Failed(blame, why)) = replayed.unwrap_or_else(|| Err(gone())) {
                 return End::Failed { blame, why: format!("tenant {}: {why}", tenant.name) };
             }
@@ -216,7 +215,7 @@ impl Replayer {
             if self.read(tenant, window, job).await? {
                 return Ok(());
             }
-            tracing::debug!(tenant = %tenant.name, "the pages of a replay did not join, it is read once more");
+            tracing::debug!("the pages of a replay did not join, it is read once more");
         }
         let why = "its incidents change faster than they can be read; replay shorter windows with --until".into();
         Err(Failed(Blame::Source, why))
@@ -241,6 +240,11 @@ impl Replayer {
                 Step::Complete => return Ok(true),
                 Step::Broken(_) => return Ok(false),
                 Step::Quarantine(window) => {
+                    let facts = poll::facts_of(&window);
+                    if !tenant.herald.happened(Whom::Tenant(&tenant.name), Topic::GoesAround, 1, &facts) {
+                        let (from, to) = (window.from, window.to);
+                        tracing::debug!(%from, %to, error = window.why, "the replay goes around this too");
+                    }
                     job.left_out.note(tenant, &window);
                     reading.went_around();
                     continue;
@@ -401,7 +405,6 @@ impl Patience {
 impl LeftOut {
     fn note(&mut self, tenant: &Tenant, window: &Quarantined) {
         let (from, to, why) = (window.from, window.to, &window.why);
-        tracing::warn!(tenant = %tenant.name, %from, %to, why, "a replay goes around what cannot be read");
         self.windows.insert((tenant.name.clone(), from));
         self.first.get_or_insert_with(|| format!("tenant {}, from {from} to {to}: {why}", tenant.name));
     }

@@ -1,12 +1,15 @@
 //! Watches the loops: one that panics is reported and started again, and never takes another one with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use crate::core::backoff::Backoff;
+use crate::run::herald::{Facts, Herald, Topic, Whom};
 use crate::store::error::StoreError;
 
 /// First and longest pause before a loop that panicked is started again.
@@ -16,34 +19,34 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 #[derive(Clone)]
 pub(crate) struct Loops {
     running: TaskTracker,
+    herald: Arc<Herald>,
     /// The first failure, which only the store makes.
     failure: watch::Sender<Option<StoreError>>,
 }
 
-impl Default for Loops {
-    fn default() -> Self {
-        Self { running: TaskTracker::new(), failure: watch::Sender::new(None) }
-    }
-}
-
 impl Loops {
-    /// Runs a loop until it ends of itself. `make` makes it anew after a panic.
-    pub(crate) fn spawn<F, R>(&self, who: String, stop: CancellationToken, seed: u64, make: F)
+    pub(crate) fn new(herald: Arc<Herald>) -> Self {
+        Self { running: TaskTracker::new(), herald, failure: watch::Sender::new(None) }
+    }
+
+    /// Runs a loop until it ends of itself. `make` makes it anew after a panic. What is logged in it is of `span`.
+    pub(crate) fn spawn<F, R>(&self, who: String, span: Span, stop: CancellationToken, seed: u64, make: F)
     where
         F: Fn() -> R + Send + 'static,
         R: Future<Output = Result<(), StoreError>> + Send + 'static,
     {
-        let failure = self.failure.clone();
+        let (failure, herald) = (self.failure.clone(), self.herald.clone());
         self.running.spawn(async move {
             let mut backoff = Backoff::new(PAUSE.0, PAUSE.1, seed);
             loop {
-                match tokio::spawn(make()).await {
+                match tokio::spawn(make().instrument(span.clone())).await {
                     Ok(Ok(())) => return,
                     Ok(Err(error)) => return fail(&failure, error),
                     Err(error) if error.is_cancelled() => return,
                     Err(_) => {
                         let pause = backoff.pause();
-                        tracing::error!(who, pause = ?pause, "a loop panicked; this is a defect, please report it; it is started again");
+                        let facts = Facts { pause_seconds: Some(pause.as_secs_f64()), ..Facts::default() };
+                        herald.happened(Whom::Part(&who), Topic::Restarted, 1, &facts);
                         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                             return;
                         }

@@ -1,6 +1,5 @@
 //! One tenant at work: its decisions behind a lock that is never held across a wait, its client, its quotas.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +16,7 @@ use crate::config::poll::Interval;
 use crate::config::tenant::{Start, Tenant as Config};
 use crate::core::poller::{Known, Poller, Reader};
 use crate::core::quota::{Limits, Quota};
+use crate::core::said::Said;
 use crate::core::settings::{self, Audit};
 use crate::identity::certificate::ENDS_SOON;
 use crate::identity::token::Tokens;
@@ -24,6 +24,7 @@ use crate::identity::{self, Credential};
 use crate::model::moment::Moment;
 use crate::model::names::{TenantKey, TenantName};
 use crate::run::clock::Clock;
+use crate::run::herald::{Facts, Herald, Topic, Whom};
 use crate::store::error::StoreError;
 use crate::store::{Endpoint, Store};
 use crate::transport::http::{self, HttpError, Options};
@@ -43,6 +44,7 @@ pub(crate) struct Tenant {
     pub(crate) board: Arc<Board>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) herald: Arc<Herald>,
     decisions: Mutex<Decisions>,
     woken: [Notify; 2],
     settings: settings::Settings,
@@ -79,6 +81,15 @@ pub(crate) struct Surroundings {
     pub(crate) board: Arc<Board>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) herald: Arc<Herald>,
+}
+
+impl Surroundings {
+    /// Of a store that was just opened, with nothing on the board yet.
+    pub(crate) fn of(store: Store, board: Arc<Board>) -> Self {
+        let clock = Clock::start();
+        Self { store, board, metrics: Arc::new(Metrics::new()), clock, herald: Arc::new(Herald::new(clock)) }
+    }
 }
 
 impl Access {
@@ -97,7 +108,7 @@ impl Tenant {
         access: Access,
         around: Surroundings,
     ) -> Result<Self, StoreError> {
-        let Surroundings { store, board, metrics, clock } = around;
+        let Surroundings { store, board, metrics, clock, herald } = around;
         let Access { client, tokens } = access;
         let key = config.key();
         let settings = settings(config);
@@ -126,6 +137,7 @@ impl Tenant {
             board,
             metrics,
             clock,
+            herald,
             decisions: Mutex::new(decisions),
             woken: [Notify::new(), Notify::new()],
             settings,
@@ -200,8 +212,8 @@ impl Tenant {
     pub(crate) fn certificate_expires_seconds(&self, now: Moment) -> Option<f64> {
         let left = seconds_until(self.tokens.certificate_expires_at()?);
         if left < ENDS_SOON.as_secs_f64() && self.said_certificate.is_due(now, CERTIFICATE_EVERY) {
-            let days_left = (left / 86_400.0).floor();
-            tracing::warn!(tenant = %self.name, days_left, "the certificate of the sign-in ends soon: put the next one there, it counts without a restart");
+            let facts = Facts { days_left: Some((left / 86_400.0).floor()), ..Facts::default() };
+            self.herald.happened(Whom::Tenant(&self.name), Topic::CertificateEnds, 1, &facts);
         }
         Some(left)
     }
@@ -214,19 +226,6 @@ impl Tenant {
     /// Until somebody wakes this reader.
     pub(crate) async fn woken(&self, reader: Reader) {
         self.woken[reader as usize].notified().await;
-    }
-}
-
-/// When something was last said, in nanoseconds of our clock; 0 for never.
-#[derive(Default)]
-struct Said(AtomicU64);
-
-impl Said {
-    /// Whether to say it now; then it counts as said.
-    fn is_due(&self, now: Moment, every: Duration) -> bool {
-        let before = self.0.load(Ordering::Relaxed);
-        let due = before == 0 || every <= now.since(Moment::from_nanos(before));
-        due && self.0.compare_exchange(before, now.nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -49,7 +49,9 @@ pub(crate) fn read<'a>(loops: &Loops, tenants: impl IntoIterator<Item = &'a Arc<
             let (tenant, stop) = (tenant.clone(), tenant.reading().clone());
             let who = format!("{} of tenant {}", poll::name(reader), tenant.name);
             let at_work = tenant.at_work();
-            loops.spawn(who, stop.clone(), seed(&tenant.name), move || {
+            // At the level that is always there: who it is about has to stand on every line.
+            let span = tracing::error_span!("reading", tenant = %tenant.name, reader = poll::name(reader));
+            loops.spawn(who, span, stop.clone(), seed(&tenant.name), move || {
                 let _ = &at_work;
                 let (tenant, stop) = (tenant.clone(), stop.clone());
                 async move {

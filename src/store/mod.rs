@@ -129,7 +129,7 @@ impl Store {
         let found = open::open(&settings)?;
         let io = |source| OpenError::at(&settings.dir, source);
         if let Err(problem) = found.directory.lay_ballast(settings.min_free) {
-            tracing::debug!(%problem, "the ballast could not be laid in");
+            tracing::debug!(error = %problem, "the ballast could not be laid in");
         }
         let press = Press::new().map_err(io)?;
         let ledger = Arc::new(found.ledger);

@@ -209,7 +209,7 @@ pub(crate) fn is_not_behind(ledger: &Ledger, end: Seq, checkpoint: &Checkpoint) 
 
 /// A quota that was lost would let calls go that are not ours any more; the checkpoint knows of most of them.
 fn restore_quotas(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    let mut pending = Pending::default();
+    let (mut pending, mut restored) = (Pending::default(), 0);
     for (key, Tenant { list, get, .. }) in &checkpoint.tenants {
         for (endpoint, known) in [(Endpoint::List, list), (Endpoint::Get, get)] {
             let Some(known) = known else { continue };
@@ -217,12 +217,17 @@ fn restore_quotas(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<(), StoreE
             let found = ledger.get::<QuotaState>(&place)?.unwrap_or_default();
             let state = QuotaState { minute: found.minute.max(known.minute), hour: found.hour.max(known.hour) };
             if state != found {
-                tracing::warn!(tenant = %key, ?endpoint, "the database had lost its quota; it is the checkpoint's again");
+                restored += 1;
+                tracing::debug!(tenant_key = %key, ?endpoint, "the database had lost this quota");
                 pending.put(&place, &state);
             }
         }
     }
-    if pending.apply(ledger)? { ledger.sync() } else { Ok(()) }
+    if !pending.apply(ledger)? {
+        return Ok(());
+    }
+    tracing::warn!(quotas = restored, "the database had lost quotas; they are the checkpoint's again");
+    ledger.sync()
 }
 
 /// Makes a ledger that knows what a checkpoint knows (nothing, for a first run), and gives it the name of the database

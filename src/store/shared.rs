@@ -76,7 +76,7 @@ impl Shared {
         if let StoreError::Corrupt { why } = &error
             && let Err(problem) = self.directory.note_damage(why)
         {
-            tracing::error!(%problem, "damage could not be noted for the next start");
+            tracing::error!(error = %problem, "damage could not be noted for the next start");
         }
         *held = Err(error.clone());
         self.places.close();

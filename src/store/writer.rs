@@ -68,7 +68,8 @@ impl Writer {
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         match guarded(|| self.serve(commands)) {
             Err(error) => {
-                tracing::error!(%error, "the store has failed");
+                // Whoever runs it says so at its end.
+                tracing::debug!(%error, "the store has failed");
                 self.shared.fail(error);
             }
             Ok(tell) => {
@@ -230,7 +231,7 @@ impl Writer {
         }
         if outcome.is_ok() && self.checkpoint_at.is_some_and(|at| at <= now) {
             if let Err(problem) = self.shared.directory.lay_ballast(self.shared.settings.min_free) {
-                tracing::debug!(%problem, "the ballast could not be laid in");
+                tracing::debug!(error = %problem, "the ballast could not be laid in");
             }
             // What was cut since the last group is made durable along with it.
             outcome = ledger.sync().and_then(|()| self.checkpoint());
@@ -340,11 +341,12 @@ impl Writer {
         if self.ledger.is_none() {
             return;
         }
-        tracing::error!(why, "the disk of the store is full, polling pauses");
+        // Those who want to write say so.
+        tracing::debug!(error = why, "the disk of the store is full");
         self.shared.withdraw(StoreError::Full { why });
         self.ledger = None;
         if let Err(problem) = self.shared.directory.drop_ballast() {
-            tracing::warn!(%problem, "the ballast could not be given back");
+            tracing::debug!(error = %problem, "the ballast could not be given back");
         }
         self.retry_at = Some(Instant::now() + FULL_RETRY);
     }
@@ -354,7 +356,7 @@ impl Writer {
             .and_then(|ledger| guarded(|| Outbox::load(&ledger)).map(|outbox| (ledger, outbox)));
         match opened {
             Ok((ledger, outbox)) => {
-                tracing::info!("the store is open again");
+                tracing::debug!("the store is open again");
                 let ledger = Arc::new(ledger);
                 self.shared.restore(ledger.clone());
                 self.shared.gauge(&outbox);

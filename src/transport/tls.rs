@@ -136,8 +136,8 @@ fn system_roots() -> Arc<RootCertStore> {
             return Arc::new(roots);
         }
         let (count, _) = roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        let why = found.errors.first().map_or_else(|| "none was found".to_owned(), ToString::to_string);
-        tracing::info!(count, why, "trusting the built-in authorities: this system has none");
+        let error = found.errors.first().map_or_else(|| "none was found".to_owned(), ToString::to_string);
+        tracing::info!(count, error, "trusting the built-in authorities: this system has none");
         Arc::new(roots)
     });
     ROOTS.clone()
