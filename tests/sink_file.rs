@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use outgoing::{outgoing, several};
 use skipped::skipped;
@@ -20,6 +21,18 @@ use xdrelay::sink::{Config, OpenError, Sink};
 fn open(path: &Path, more: &str) -> Result<Box<dyn Sink>, OpenError> {
     let config = toml::from_str(&format!("path = {:?}\n{more}", path.to_str().expect("UTF-8"))).expect("a config");
     Config::File(config).open(&SinkName::new("archive"))
+}
+
+/// Opened. A child that another test is just starting holds every lock of this process until it has become another program, that
+/// of a sink too that was dropped; that passes at once.
+fn opened(path: &Path, more: &str) -> Box<dyn Sink> {
+    for _ in 0..200 {
+        match open(path, more) {
+            Err(error) if error.why.contains("locked") => std::thread::sleep(Duration::from_millis(10)),
+            result => return result.expect("opened"),
+        }
+    }
+    open(path, more).expect("opened")
 }
 
 /// The numbers of the events in a file, each line of which must be whole.
@@ -49,14 +62,14 @@ async fn deliver(sink: &mut Box<dyn Sink>, numbers: impl IntoIterator<Item = u64
 async fn every_event_is_one_line_for_its_owner_and_group() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.ndjson");
-    let mut sink = open(&path, "").expect("opened");
+    let mut sink = opened(&path, "");
     deliver(&mut sink, 1..=100).await;
     deliver(&mut sink, []).await;
     deliver(&mut sink, [101]).await;
     assert_eq!(sink.close().await, Ok(None));
     assert_eq!(numbers(&path), (1..=101).collect::<Vec<_>>());
     assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o137, 0);
-    let mut sink = open(&path, "").expect("opened again");
+    let mut sink = opened(&path, "");
     deliver(&mut sink, [102]).await;
     assert_eq!(numbers(&path), (1..=102).collect::<Vec<_>>());
 }
@@ -66,7 +79,7 @@ async fn a_file_that_would_become_too_large_makes_room_for_a_new_one() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.ndjson");
     let line = outgoing(10, 20).body.len() + 1;
-    let mut sink = open(&path, &format!("rotate_size = '{} B'\nkeep = 3", line * 3)).expect("opened");
+    let mut sink = opened(&path, &format!("rotate_size = '{} B'\nkeep = 3", line * 3));
     deliver(&mut sink, 10..=11).await;
     deliver(&mut sink, 12..=19).await;
     deliver(&mut sink, [20]).await;
@@ -91,12 +104,12 @@ async fn a_file_that_would_become_too_large_makes_room_for_a_new_one() {
 async fn a_file_that_is_too_old_makes_room_for_a_new_one() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.ndjson");
-    let mut sink = open(&path, "rotate_every = '1ns'").expect("opened");
+    let mut sink = opened(&path, "rotate_every = '1ns'");
     deliver(&mut sink, 1..=2).await;
     deliver(&mut sink, 3..=4).await;
     assert_eq!((numbers(&numbered(&path, 1)), numbers(&path)), (vec![1, 2], vec![3, 4]));
     drop(sink);
-    let mut sink = open(&path, "rotate_every = '1h'").expect("opened");
+    let mut sink = opened(&path, "rotate_every = '1h'");
     deliver(&mut sink, [5]).await;
     assert_eq!(numbers(&path), [3, 4, 5]);
 }
@@ -108,7 +121,7 @@ async fn a_rotation_that_was_cut_short_costs_no_file() {
     for n in [1, 3] {
         fs::write(numbered(&path, n), format!("old {n}\n")).expect("written");
     }
-    let mut sink = open(&path, "rotate_every = '1ns'\nkeep = 3").expect("opened");
+    let mut sink = opened(&path, "rotate_every = '1ns'\nkeep = 3");
     deliver(&mut sink, [1]).await;
     deliver(&mut sink, [2]).await;
     assert_eq!((numbers(&numbered(&path, 1)), numbers(&path)), (vec![1], vec![2]));
@@ -120,13 +133,13 @@ async fn a_rotation_that_was_cut_short_costs_no_file() {
 async fn a_torn_line_is_cut_off_when_the_file_is_opened() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.ndjson");
-    let mut sink = open(&path, "").expect("opened");
+    let mut sink = opened(&path, "");
     deliver(&mut sink, 1..=3).await;
     drop(sink);
     let torn = outgoing(4, 200_000).body;
     let mut file = fs::OpenOptions::new().append(true).open(&path).expect("opened");
     file.write_all(&torn[..150_000]).expect("written");
-    let mut sink = open(&path, "").expect("opened");
+    let mut sink = opened(&path, "");
     assert_eq!(numbers(&path), [1, 2, 3]);
     deliver(&mut sink, [4]).await;
     assert_eq!(numbers(&path), [1, 2, 3, 4]);
@@ -137,7 +150,7 @@ async fn a_file_that_others_move_delete_or_empty_is_begun_anew() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.ndjson");
     let moved = dir.path().join("x.ndjson-20261121");
-    let mut sink = open(&path, "").expect("opened");
+    let mut sink = opened(&path, "");
     deliver(&mut sink, [1]).await;
     fs::rename(&path, &moved).expect("moved");
     deliver(&mut sink, [2]).await;
@@ -153,7 +166,7 @@ async fn a_file_that_others_move_delete_or_empty_is_begun_anew() {
     deliver(&mut sink, [5]).await;
     assert_eq!(numbers(&path), [5], "no hole where the old content was");
     drop(sink);
-    let mut sink = open(&path, &format!("rotate_size = '{} B'", outgoing(5, 20).body.len() * 3)).expect("opened");
+    let mut sink = opened(&path, &format!("rotate_size = '{} B'", outgoing(5, 20).body.len() * 3));
     deliver(&mut sink, [6]).await;
     fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("emptied");
     deliver(&mut sink, [7, 8]).await;
@@ -165,14 +178,14 @@ async fn a_file_that_others_move_delete_or_empty_is_begun_anew() {
 async fn two_sinks_never_share_a_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.ndjson");
-    let mut first = open(&path, "rotate_every = '1ns'").expect("opened");
+    let mut first = opened(&path, "rotate_every = '1ns'");
     deliver(&mut first, [1]).await;
     let locked = |why: OpenError| assert!(why.to_string().contains("archive: ") && why.why.contains("locked"), "{why}");
     locked(open(&path, "").err().expect("locked"));
     deliver(&mut first, [2]).await;
     locked(open(&path, "").err().expect("locked after the rotation too"));
     assert_eq!(first.close().await, Ok(None));
-    let mut second = open(&path, "").expect("free");
+    let mut second = opened(&path, "");
     match first.deliver(&[]).await {
         Err(DeliverError::Pause { why }) => assert!(why.contains("locked"), "{why}"),
         other => panic!("{other:?}"),
@@ -203,7 +216,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
 async fn a_missing_directory_pauses_until_it_is_there() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("later/x.ndjson");
-    let mut sink = open(&path, "").expect("the daemon starts all the same");
+    let mut sink = opened(&path, "");
     for _ in 0..2 {
         match sink.deliver(&several([1], 20)).await {
             Err(DeliverError::Pause { why }) => assert!(why.contains("later does not exist; create it"), "{why}"),
@@ -219,7 +232,7 @@ async fn a_missing_directory_pauses_until_it_is_there() {
 #[tokio::test]
 async fn the_writer_without_rights() {
     let Ok(path) = std::env::var("XDRELAY_TEST_WITHOUT_RIGHTS") else { return };
-    let mut sink = open(Path::new(&path), "").expect("the daemon starts all the same");
+    let mut sink = opened(Path::new(&path), "");
     match sink.deliver(&several([1], 20)).await {
         Err(DeliverError::Pause { why }) => {
             assert!(why.contains("permission denied") && why.contains("let the daemon's user write"), "{why}");
@@ -278,7 +291,7 @@ async fn a_full_disk_leaves_whole_lines_and_goes_on_when_there_is_room() {
     let path = disk.0.path().join("x.ndjson");
     let ballast = disk.0.path().join("ballast");
     fs::write(&ballast, vec![0; 500_000]).expect("written");
-    let mut sink = open(&path, "").expect("opened");
+    let mut sink = opened(&path, "");
     let events = several(1..=40, 20_000);
     let mut done = 0;
     let why = loop {
@@ -302,7 +315,7 @@ async fn a_full_disk_leaves_whole_lines_and_goes_on_when_there_is_room() {
 async fn the_writer_whose_fsync_fails() {
     let Ok(path) = std::env::var("XDRELAY_TEST_FSYNC_FAILS") else { return };
     let path = Path::new(&path);
-    let mut sink = open(path, "").expect("opened");
+    let mut sink = opened(path, "");
     let events = several(1..=40, 20);
     let (mut done, mut failures) = (0, 0);
     while done < 40 {
@@ -345,7 +358,7 @@ fn what_could_not_be_synced_is_cut_off_and_written_again() {
 #[tokio::test]
 async fn the_writer_that_is_killed() {
     let Ok(path) = std::env::var("XDRELAY_TEST_KILLED") else { return };
-    let mut sink = open(Path::new(&path), "rotate_size = '4 MiB'\nkeep = 1000").expect("opened");
+    let mut sink = opened(Path::new(&path), "rotate_size = '4 MiB'\nkeep = 1000");
     let first = std::env::var("XDRELAY_TEST_FIRST").ok().and_then(|text| text.parse::<u64>().ok()).expect("a number");
     for from in (first..).step_by(10) {
         let events = several(from..from + 10, 100_000);
@@ -377,7 +390,7 @@ async fn a_kill_at_any_time_leaves_whole_lines_and_loses_nothing_acknowledged() 
         child.kill().expect("killed");
         child.wait().expect("gone");
         assert!(written < acknowledged, "the writer got nowhere");
-        drop(open(&path, "").expect("opened again"));
+        drop(opened(&path, ""));
         let files: Vec<_> = (1..=1000).map(|n| numbered(&path, n)).take_while(|path| path.exists()).collect();
         let all: Vec<_> = files.iter().rev().chain([&path]).flat_map(|path| numbers(path)).collect();
         written = *all.last().expect("lines");

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::core::position::Position;
 use crate::core::quarantine::Quarantine;
 use crate::fault::Fault;
+use crate::incident::{Incident, Revision};
 use crate::model::incident::Row;
 use crate::model::names::Seq;
 use crate::model::timestamp::Timestamp;
@@ -12,7 +13,7 @@ use crate::plan::SECOND;
 use crate::simulation::Simulation;
 use crate::sink::Complaint;
 use crate::trace::Shown;
-use crate::world::{Incident, NEVER, Revision, World};
+use crate::world::{NEVER, World};
 
 /// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,6 +11,8 @@ mod daemon;
 mod delivering;
 pub mod dice;
 pub mod fault;
+pub mod focus;
+pub mod incident;
 pub mod invariant;
 pub mod ledger;
 pub mod mistakes;

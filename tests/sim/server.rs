@@ -9,12 +9,13 @@ use crate::core::quota::Limits;
 use crate::core::seen;
 use crate::dice::Dice;
 use crate::fault::{Counts, Fault};
+use crate::incident::Poison;
 use crate::model::dialect::Dialect;
 use crate::model::incident::Row;
 use crate::model::page::{Alerts, FetchError, Page, Query};
 use crate::model::timestamp::Timestamp;
 use crate::plan::{LIMITS, Order, Plan, SECOND};
-use crate::world::{Poison, World, without_alerts};
+use crate::world::{World, without_alerts};
 
 /// The source.
 #[derive(Debug)]

@@ -3,13 +3,15 @@
 
 use crate::daemon::Daemon;
 use crate::fault::Fault;
+use crate::focus::Focus;
+use crate::incident::Poison;
 use crate::invariant::Checked;
 use crate::mistakes::Planted;
 use crate::model::dialect::Dialect;
-use crate::plan::{Focus, SECOND};
+use crate::plan::SECOND;
 use crate::simulation::Simulation;
 use crate::trace::What;
-use crate::world::{NEVER, Poison, World};
+use crate::world::{NEVER, World};
 
 /// Incidents that cannot be read at a time, at most.
 const POISONED_MAX: usize = 2;

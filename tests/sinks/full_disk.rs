@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::harness::{Daemon, Place, QUICK, arrivals, assert_whole_lines, lively, wait_for, web};
+use crate::harness::{BOUND, Daemon, Place, QUICK, arrivals, assert_whole_lines, lively, wait_for, web};
 use crate::ledger::status;
 use crate::skipped::skipped;
 
@@ -61,13 +62,17 @@ async fn a_full_disk_stops_its_own_sink_alone_and_only_while_it_is_full() {
     place.configure(&[QUICK, &tenant, &sink("first", &first.events()), &sink("second", &second.events()), admin]);
     let daemon = Daemon::start(&place);
     let (url, client) = (format!("{}/readyz", daemon.origin()), web());
-    let readiness = async |expected: u16| loop {
-        let answer = client.get(&url).send().await.expect("an answer");
-        if answer.status().as_u16() == expected {
-            let text = answer.text().await.expect("a text");
-            return serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+    let readiness = async |expected: u16| {
+        let start = Instant::now();
+        loop {
+            let answer = client.get(&url).send().await.expect("an answer");
+            if answer.status().as_u16() == expected {
+                let text = answer.text().await.expect("a text");
+                return serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+            }
+            assert!(start.elapsed() < BOUND, "readyz does not answer {expected}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     let is_full = |name: &str| {
         let status = status(&place, name);

@@ -302,7 +302,7 @@ fn a_new_directory_is_for_its_owner_alone() {
 
 /// Not a test by itself: what the test below runs in a second process.
 #[test]
-fn the_second_process_is_told_who_holds_the_directory() {
+fn the_second_process() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     print!("\n:{}\n", error_of(settings(Path::new(&dir))));
 }
@@ -312,7 +312,7 @@ async fn a_second_process_is_told_so_by_name() {
     let dir = directory();
     let store = open(dir.path());
     let output = Command::new(std::env::current_exe().expect("this program"))
-        .args(["damage::the_second_process_is_told_who_holds_the_directory", "--exact", "--nocapture"])
+        .args(["damage::the_second_process", "--exact", "--nocapture"])
         .env(CHILD, dir.path())
         .stderr(Stdio::inherit())
         .output()
