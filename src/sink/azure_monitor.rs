@@ -25,8 +25,10 @@ use crate::sink::http::answer::Answer;
 use crate::sink::http::compress;
 use crate::sink::partly::{Partly, reached};
 use crate::sink::{Found, Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
-use crate::transport::http::{Options, blotted, causes, client, is_loopback};
+use crate::transport::blot::Blot;
+use crate::transport::http::{Options, causes, client, is_loopback};
 use crate::transport::proxy;
+use crate::transport::proxy::Way;
 use crate::transport::tls;
 
 /// What is promised of delivery.
@@ -248,6 +250,7 @@ pub struct AzureMonitor {
     config: Config,
     url: Url,
     http: reqwest::Client,
+    way: Way,
     tokens: Tokens,
     /// Compression, beside the runtime.
     desk: Blocking<()>,
@@ -278,7 +281,9 @@ impl AzureMonitor {
         };
         let client = |loopback| client(&options(loopback)).map_err(|error| OpenError { why: error.to_string() });
         let http = client(is_loopback(&config.endpoint))?;
-        let sign_in = client(is_loopback(&login_url) || config.credential.is_of_this_host())?;
+        let way = options(is_loopback(&config.endpoint)).way();
+        let signs_in_here = is_loopback(&login_url) || config.credential.is_of_this_host();
+        let (sign_in, way_to_sign_in) = (client(signs_in_here)?, options(signs_in_here).way());
         let settings = identity::Settings {
             tenant_id: config.tenant_id.clone(),
             client_id: config.credential.client_id(config.client_id.as_deref(), &environment),
@@ -286,9 +291,9 @@ impl AzureMonitor {
             audience,
             credential: config.credential.clone(),
         };
-        let tokens = Tokens::new(sign_in, settings);
+        let tokens = Tokens::new(sign_in, settings).by(way_to_sign_in);
         let desk = Blocking::new((), config.timeout.0);
-        Ok(Self { config: config.clone(), url: config.url(), http, tokens, desk, partly: Partly::default() })
+        Ok(Self { config: config.clone(), url: config.url(), http, way, tokens, desk, partly: Partly::default() })
     }
 
     /// Call after call, in order, for as long as [`CALLS_TIME`] lasts. A failure after a part of them leaves its telling to the
@@ -367,7 +372,8 @@ impl AzureMonitor {
         if self.config.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let hide = |text: String| blotted(&text, token.secret());
+        let blot = Blot::of(self.way.secrets(&self.url).iter().chain([token.secret()]));
+        let hide = |text: String| blot.out(&text);
         match request.bearer_auth(token.secret().expose_secret()).body(body).send().await {
             Ok(response) => Ok(Answer::read(self.place(), response, hide).await),
             Err(error) if error.is_timeout() => {
