@@ -1,6 +1,8 @@
 //! One answer of the API: status, headers and body, and what they mean. Pure but for the time it takes; asks nobody. What fails is
 //! for `failure`.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_TYPE, WARNING};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -13,7 +15,9 @@ use crate::api::{Settings, rows};
 use crate::identity::token::Token;
 use crate::model::incident::{Head, Row};
 use crate::model::page::{AlertsPage, FetchError, Page, excerpt, split, split_with_link};
-use crate::transport::http::{blotted, date};
+use crate::transport::blot::Blot;
+use crate::transport::http::date;
+use crate::transport::proxy::Way;
 
 /// Rows of a page at most, a hundred times what the API is asked for: a row takes memory even where it is one byte long.
 const ROWS_MAX: usize = 10_000;
@@ -23,10 +27,27 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    /// What was asked.
+    pub(crate) asked: Arc<Asked>,
+}
+
+/// What was asked, and with what.
+pub(crate) struct Asked {
     pub(crate) url: Url,
-    /// What it was asked with: for what it permits, and so that no echo of it is shown.
+    /// For what it permits, and so that no echo of it is shown.
     pub(crate) token: Token,
+    pub(crate) way: Way,
+}
+
+impl Asked {
+    /// What must not be shown of the answer.
+    pub(crate) fn blot(&self) -> Blot {
+        Blot::of(self.way.secrets(&self.url).iter().chain([self.token.secret()]))
+    }
+
+    /// The error as it may be shown: whoever answers knows what it was told, and may say it again.
+    pub(crate) fn shown(&self, error: FetchError) -> FetchError {
+        error.reworded(|why| self.blot().out(why))
+    }
 }
 
 impl Answer {
@@ -36,9 +57,8 @@ impl Answer {
     /// See [`FetchError`].
     pub(crate) fn page(self, settings: &Settings) -> Result<Page, FetchError> {
         let (date, incomplete) = (date(&self.headers), self.incomplete());
-        let token = self.token.clone();
         let text = self.json(settings)?;
-        let raws = split(text.json()).map_err(|error| shown(error, &text, &token))?;
+        let raws = split(text.json()).map_err(|error| quoting(error, &text))?;
         few(&raws)?;
         Ok(Page { rows: rows::read(&raws, &text, settings.max_incident_size), date, incomplete })
     }
@@ -49,9 +69,8 @@ impl Answer {
     /// See [`FetchError`]; one that is incomplete is none.
     pub(crate) fn alerts(self, settings: &Settings) -> Result<AlertsPage, FetchError> {
         self.must_be_complete()?;
-        let token = self.token.clone();
         let text = self.json(settings)?;
-        let (raws, link) = split_with_link(text.json()).map_err(|error| shown(error, &text, &token))?;
+        let (raws, link) = split_with_link(text.json()).map_err(|error| quoting(error, &text))?;
         few(&raws)?;
         if raws.iter().any(|raw| !raw.get().starts_with('{')) {
             return Err(FetchError::Garbled { why: "one of its alerts is no object".into() });
@@ -72,7 +91,7 @@ impl Answer {
         let warnings: Vec<_> = warnings.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let which = match warnings.is_empty() {
             true => "no Warning says which".into(),
-            false => excerpt(&blotted(&warnings.join(", "), self.token.secret())),
+            false => self.asked.blot().words(&warnings.join(", ")),
         };
         Some(format!("status 206: a part of it is missing: {which}"))
     }
@@ -93,9 +112,8 @@ impl Answer {
             error: Option<&'a RawValue>,
         }
         self.must_be_complete()?;
-        let token = self.token.clone();
         let text = self.json(settings)?;
-        let fail = |why: String| shown(FetchError::Garbled { why }, &text, &token);
+        let fail = |why: String| quoting(FetchError::Garbled { why }, &text);
         let raw: &RawValue = serde_json::from_str(text.json()).map_err(|error| fail(excerpt(&error.to_string())))?;
         let bare: Bare<'_> = serde_json::from_str(raw.get()).map_err(|error| fail(excerpt(&error.to_string())))?;
         if let Some(error) = bare.error {
@@ -136,18 +154,11 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The error with how the body begins, where that is no JSON object; and with nothing of the body, where that holds the token: a
-/// proxy may answer with the whole request.
-fn shown(error: FetchError, text: &Text, token: &Token) -> FetchError {
+/// The error with how the body begins, where that is no JSON object.
+fn quoting(error: FetchError, text: &Text) -> FetchError {
     let json = text.json();
-    let FetchError::Garbled { why } = error else { return error };
-    // An escape in the JSON may have hidden it before.
-    let why = blotted(&why, token.secret());
-    if blotted(json, token.secret()) != json {
-        return FetchError::Garbled { why: "it quotes the token, so nothing of it is shown".into() };
-    }
     match json.trim_start().starts_with('{') {
-        true => FetchError::Garbled { why },
-        false => FetchError::Garbled { why: format!("{why}; it begins with: {}", excerpt(json)) },
+        true => error,
+        false => error.reworded(|why| format!("{why}; it begins with: {}", excerpt(json))),
     }
 }

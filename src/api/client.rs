@@ -8,7 +8,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::api::answer::Answer;
+use crate::api::answer::{Answer, Asked};
 use crate::api::body::{Encoding, unpacked_size};
 use crate::api::completion::Completion;
 use crate::api::failure::{ERROR_SIZE_MAX, Endpoint};
@@ -19,8 +19,10 @@ use crate::model::dialect::Dialect;
 use crate::model::incident::Row;
 use crate::model::names::IncidentId;
 use crate::model::page::{Alerts, AlertsPage, FetchError, Page, Query, excerpt};
+use crate::transport::call::Call;
 use crate::transport::hands;
 use crate::transport::http::{BodyError, body, call_causes};
+use crate::transport::proxy::Way;
 
 /// A permission that was granted meanwhile is in new tokens only: after a 403, a token older than this is given up. A younger one
 /// is kept, so that slow retries do not become a token request each.
@@ -32,13 +34,20 @@ pub struct Client {
     http: reqwest::Client,
     tokens: Arc<Tokens>,
     settings: Arc<Settings>,
+    way: Way,
 }
 
 impl Client {
     /// Nothing is asked yet. The HTTP client must follow no redirect and repeat nothing, as that of
     /// [`transport::http`](crate::transport::http::client).
     pub fn new(http: reqwest::Client, tokens: Arc<Tokens>, settings: Settings) -> Self {
-        Self { http, tokens, settings: Arc::new(settings) }
+        Self { http, tokens, settings: Arc::new(settings), way: Way::Direct }
+    }
+
+    /// The same, with the way that its HTTP client goes.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// Whether this row of an answer to this query is all there is of its incident, or is a stub and says so. What is not has to be
@@ -70,8 +79,7 @@ impl Client {
             Dialect::Defender => defender::list_url(&self.settings.api_url, query),
             Dialect::Graph => graph::list_url(&self.settings.api_url, query),
         };
-        let answer = self.ask(url, Endpoint::List).await?;
-        self.understood(answer, Answer::page).await
+        self.call(url, Endpoint::List, Answer::page, |page| page.rows.len()).await
     }
 
     /// One incident: one call, or none where there is no token.
@@ -83,8 +91,7 @@ impl Client {
             Dialect::Defender => defender::incident_url(&self.settings.api_url, id),
             Dialect::Graph => graph::incident_url(&self.settings.api_url, id),
         };
-        let answer = self.ask(url.ok_or(FetchError::NotFound)?, Endpoint::Get).await?;
-        self.understood(answer, Answer::incident).await
+        self.call(url.ok_or(FetchError::NotFound)?, Endpoint::Get, Answer::incident, |_| 1).await
     }
 
     /// One incident without its alerts, for where it cannot be had with them: one call, or none where there is no token. Where the
@@ -97,8 +104,7 @@ impl Client {
             Dialect::Defender => defender::incident_url(&self.settings.api_url, id),
             Dialect::Graph => graph::bare_incident_url(&self.settings.api_url, id),
         };
-        let answer = self.ask(url.ok_or(FetchError::NotFound)?, Endpoint::Get).await?;
-        self.understood(answer, Answer::incident).await
+        self.call(url.ok_or(FetchError::NotFound)?, Endpoint::Get, Answer::incident, |_| 1).await
     }
 
     /// A page of the alerts of one incident, from behind so many of them: one call, or none where there is no token. What it says of
@@ -113,8 +119,7 @@ impl Client {
         };
         let garbled =
             || FetchError::Garbled { why: format!("the alerts of {:?} cannot be asked for", excerpt(id.as_str())) };
-        let answer = self.ask(url.ok_or_else(garbled)?, Endpoint::Alerts).await?;
-        self.understood(answer, Answer::alerts).await
+        self.call(url.ok_or_else(garbled)?, Endpoint::Alerts, Answer::alerts, |page| page.alerts.len()).await
     }
 
     /// What completes an incident that came without all of its alerts.
@@ -134,10 +139,32 @@ impl Client {
         aside(move || completion.row()).await
     }
 
-    /// The answer, if it is a 200 with a whole body.
-    async fn ask(&self, url: Url, endpoint: Endpoint) -> Result<Answer, FetchError> {
+    /// One call, and what came of it, which is also told to whoever traces calls.
+    async fn call<T: Send + 'static>(
+        &self,
+        url: Url,
+        endpoint: Endpoint,
+        understand: fn(Answer, &Settings) -> Result<T, FetchError>,
+        rows: fn(&T) -> usize,
+    ) -> Result<T, FetchError> {
         let token = self.tokens.token().await.map_err(no_token)?;
-        let request = self.http.get(url.clone()).bearer_auth(token.secret().expose_secret());
+        let asked = Arc::new(Asked { url, token, way: self.way.clone() });
+        let mut call = Call::begin("GET", &asked.url, || asked.blot());
+        let outcome = match self.ask(&asked, endpoint, &mut call).await {
+            Ok(answer) => self.understood(answer, understand).await,
+            Err(error) => Err(error),
+        };
+        let outcome = outcome.map_err(|error| asked.shown(error));
+        match &outcome {
+            Ok(found) => call.found(rows(found)),
+            Err(error) => call.failed(error),
+        }
+        outcome
+    }
+
+    /// The answer, if it is a 200 with a whole body.
+    async fn ask(&self, asked: &Arc<Asked>, endpoint: Endpoint, call: &mut Call) -> Result<Answer, FetchError> {
+        let request = self.http.get(asked.url.clone()).bearer_auth(asked.token.secret().expose_secret());
         let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "gzip");
         let request = match self.settings.dialect {
             Dialect::Defender => request,
@@ -152,20 +179,23 @@ impl Client {
         let response = response.map_err(|error| unavailable(call_causes(error)))?;
         let patience = patience.saturating_sub(begun.elapsed());
         let (status, headers) = (response.status(), response.headers().clone());
+        call.answered(status, &headers);
         if is_answered(status, self.settings.dialect) {
             let body = hands::body(response, self.settings.max_body_size, patience).await;
             let body = body.map_err(|error| self.no_body(error))?;
+            call.read(body.len());
             // An encoding that is none of ours is not unpacked.
             let encoding = Encoding::of(&headers).unwrap_or(Encoding::Identity);
             hands::take_up(unpacked_size(encoding, &body, hands::SMALL)).await;
-            return Ok(Answer { status, headers, body, url, token });
+            return Ok(Answer { status, headers, body, asked: Arc::clone(asked) });
         }
         // The status says enough where the body does not come.
         let body = tokio::time::timeout(patience, body(response, ERROR_SIZE_MAX)).await;
         let body = body.map_or_else(|_| Vec::new(), Result::unwrap_or_default);
-        let answer = Answer { status, headers, body, url, token };
+        call.read(body.len());
+        let answer = Answer { status, headers, body, asked: Arc::clone(asked) };
         let failure = answer.failure(endpoint, self.settings.dialect);
-        self.give_up(&answer.token, &failure);
+        self.give_up(&asked.token, &failure);
         Err(failure)
     }
 

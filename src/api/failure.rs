@@ -1,5 +1,5 @@
-//! An answer that is none: what it asks of the caller, and its words for people, with the remedy where there is one. Never shows the
-//! token, whoever quotes it.
+//! An answer that is none: what it asks of the caller, and its words for people, with the remedy where there is one. They are the far
+//! side's: secrets come out of them in `answer`.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::api::body::{Encoding, decoded};
 use crate::api::{defender, graph};
 use crate::model::dialect::Dialect;
 use crate::model::page::{FetchError, excerpt};
-use crate::transport::http::{RETRY_AFTER_MAX, blotted, redirect_target, retry_after};
+use crate::transport::http::{RETRY_AFTER_MAX, redirect_target, retry_after};
 use crate::transport::proxy::SIGN_IN;
 
 /// Bytes of an error's body at most: they are only for people.
@@ -56,10 +56,10 @@ impl Answer {
             },
             407 => FetchError::Unavailable { after, why: format!("{why}; {SIGN_IN}") },
             429 => FetchError::Throttled { after: after.or_else(|| wait_in(&self.message())), why },
-            300..=399 => match redirect_target(&self.headers, &self.url) {
+            300..=399 => match redirect_target(&self.headers, &self.asked.url) {
                 Some(target) => FetchError::Unavailable {
                     after,
-                    why: format!("status {number}: a redirect to {target} was not followed: check api_url"),
+                    why: format!("status {number}: a redirect to {} was not followed: check api_url", excerpt(&target)),
                 },
                 None => FetchError::Unavailable { after, why },
             },
@@ -73,7 +73,7 @@ impl Answer {
         if !words.to_ascii_lowercase().contains("audience") {
             return None;
         }
-        let of = self.token.claims().and_then(|claims| claims.audience).map(|of| excerpt(&of));
+        let of = self.asked.token.claims().and_then(|claims| claims.audience).map(|of| excerpt(&of));
         let of = of.map_or_else(|| "another API".into(), |of| format!("{of:?}"));
         Some(format!("the token is for {of}, which must be what this API expects: check audience, api and cloud"))
     }
@@ -90,7 +90,7 @@ impl Answer {
         let grant = format!(
             "the application permission {permission} of \"{api}\" must be granted to the app registration, with admin consent"
         );
-        match self.token.claims() {
+        match self.asked.token.claims() {
             None => grant,
             Some(claims) if claims.is_delegated => format!("{grant}; the token is a user's and not the application's"),
             Some(claims) if claims.roles.is_empty() => format!("{grant}; the token holds no role at all"),
@@ -135,24 +135,18 @@ impl Answer {
         self.error().and_then(|fault| fault.message).unwrap_or_else(|| self.text())
     }
 
-    /// The API's error object, without any echo of the token: an escape in the JSON may have hidden one before.
+    /// The API's error object.
     fn error(&self) -> Option<Fault> {
         #[derive(Deserialize)]
         struct Envelope {
             error: Fault,
         }
         let Envelope { error } = serde_json::from_str(&self.text()).ok()?;
-        let clean = |text: Option<String>| text.map(|text| blotted(&text, self.token.secret()));
         let inner = error.inner.and_then(request_id);
-        Some(Fault {
-            code: clean(error.code),
-            message: clean(error.message),
-            target: clean(error.target.or(inner)),
-            inner: None,
-        })
+        Some(Fault { target: error.target.or(inner), inner: None, ..error })
     }
 
-    /// The body of an error as text, without any echo of the token.
+    /// The body of an error as text, as it came: not for people.
     fn text(&self) -> String {
         let bytes = match Encoding::of(&self.headers).unwrap_or(Encoding::Identity) {
             Encoding::Identity => self.body.iter().copied().take(ERROR_SIZE_MAX as usize).collect(),
@@ -160,13 +154,13 @@ impl Answer {
                 decoded(packed, self.body.clone(), ERROR_SIZE_MAX).unwrap_or_default()
             }
         };
-        blotted(&String::from_utf8_lossy(&bytes), self.token.secret())
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The content type, for people.
     pub(crate) fn kind(&self) -> String {
         match self.headers.get(CONTENT_TYPE) {
-            Some(value) => excerpt(&blotted(&String::from_utf8_lossy(value.as_bytes()), self.token.secret())),
+            Some(value) => excerpt(&String::from_utf8_lossy(value.as_bytes())),
             None => "no content type".into(),
         }
     }

@@ -220,7 +220,9 @@ impl<T: Ord> Trouble<T> {
             self.causes.clear();
         }
         let is_news = !self.causes.contains(key) && self.causes.len() < CAUSES_MAX;
-        is_news && EVERY <= before && self.handed_on(key, now)
+        // That it fails in another way is said at once.
+        let is_of_another_kind = !self.causes.is_empty() && self.causes.iter().all(|(topic, _)| *topic != key.0);
+        is_news && (EVERY <= before || is_of_another_kind) && self.handed_on(key, now)
     }
 
     fn handed_on(&mut self, key: &(T, String), now: Moment) -> bool
@@ -241,6 +243,7 @@ mod tests {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     enum Topic {
         Fails,
+        FailsOtherwise,
         Works,
     }
 
@@ -360,6 +363,8 @@ mod tests {
         log.fails(70, "a", "no such host");
         log.fails(71, "a", AWAY);
         assert_eq!(log.said(Topic::Fails).last(), Some(&(70, "a")), "what was said of it is not said again");
+        assert!(log.herald.fails(Topic::FailsOtherwise, "a", "no such user", at(72)));
+        assert!(!log.herald.fails(Topic::FailsOtherwise, "a", "no such group", at(73)));
         let mut log = Log::default();
         for number in 0..100 {
             log.fails(0, &format!("tenant{number}"), &format!("no answer of kind {number}"));

@@ -11,6 +11,8 @@ use rustix::fs::{Mode, OFlags};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use crate::model::page::excerpt;
+
 /// Where the agent puts these files.
 pub(crate) const DIRECTORY: &str = "/var/opt/azcmagent/tokens";
 /// The agent's own program. Where it is, this host has an identity of Arc's even if no variable says so.
@@ -37,7 +39,8 @@ pub(crate) fn challenged(headers: &HeaderMap) -> Result<PathBuf, String> {
 /// # Errors
 /// It is another file, or cannot be read.
 pub(crate) fn proof(path: &Path, directory: &Path) -> Result<SecretString, String> {
-    let shown = path.display();
+    // Whoever listens there has named it.
+    let shown = excerpt(&path.display().to_string());
     let is_there = path.parent() == Some(directory) && path.extension().is_some_and(|ending| ending == "key");
     if !is_there {
         return Err(format!("Azure Arc's challenge names {shown}, which is no .key file in {}", directory.display()));

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::identity::TokenError;
 use crate::identity::aadsts::{self, Meaning};
 use crate::model::page::excerpt;
+use crate::transport::call::Call;
 use crate::transport::http::retry_after;
 use crate::transport::proxy::SIGN_IN;
 
@@ -57,6 +58,19 @@ pub(crate) fn read_until(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
 pub(crate) fn of_entra(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<TokenError> {
     let failure: Failure = serde_json::from_slice(body).ok()?;
     failure.code().and_then(aadsts::meaning).map(|_| refusal(status, headers, body))
+}
+
+/// Entra's code in an answer that is no token, whether we know it or not.
+pub(crate) fn code(body: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Failure>(body).ok()?.code()
+}
+
+/// What came of a call for a token, for its trace.
+pub(crate) fn trace(call: &mut Call, outcome: &Result<Grant, TokenError>) {
+    match outcome {
+        Ok(grant) => call.granted(&grant.secret, grant.life.as_secs()),
+        Err(error) => call.failed(error),
+    }
 }
 
 /// RFC 6749 section 5.1. Numbers come as strings too (v1 endpoint, managed identities).

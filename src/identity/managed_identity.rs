@@ -13,9 +13,11 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::identity::grant::{self, Grant};
-use crate::identity::{Fingerprint, TokenError, arc, environment};
+use crate::identity::{Credential, Fingerprint, TokenError, arc, environment};
 use crate::model::page::excerpt;
-use crate::transport::http::{blotted, body, call_causes, retry_after};
+use crate::transport::blot::Blot;
+use crate::transport::call::Call;
+use crate::transport::http::{body, call_causes, retry_after};
 
 /// The endpoint of a virtual machine, which no route leaves the host to (Entra's `how-to-use-vm-token` page).
 const VIRTUAL_MACHINE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
@@ -92,14 +94,16 @@ impl Platform {
     async fn ask(&self, http: &reqwest::Client, request: Request<'_>) -> Result<Grant, TokenError> {
         match self {
             Self::VirtualMachine(endpoint) => {
-                let call = call(http, endpoint, "2018-02-01", request).header("Metadata", "true");
-                self.granted(self.send(call).await?, None).await
+                let url = url(endpoint, "2018-02-01", request);
+                let asked = http.get(url.clone()).timeout(request.timeout).header("Metadata", "true");
+                self.grant(&url, asked, None).await
             }
             Self::AppService { endpoint, header } => {
                 let value = sensitive(header.expose_secret())
                     .ok_or_else(|| refused("IDENTITY_HEADER holds nothing that a header can carry".into()))?;
-                let call = call(http, endpoint, "2019-08-01", request).header("X-IDENTITY-HEADER", value);
-                self.granted(self.send(call).await?, Some(header)).await
+                let url = url(endpoint, "2019-08-01", request);
+                let asked = http.get(url.clone()).timeout(request.timeout).header("X-IDENTITY-HEADER", value);
+                self.grant(&url, asked, Some(header)).await
             }
             Self::Arc { endpoint, proofs } => self.ask_arc(http, endpoint, proofs, request).await,
         }
@@ -117,40 +121,73 @@ impl Platform {
             let remedy = "Azure Arc knows the identity of the machine only: leave client_id out";
             return Err(refused(remedy.into()));
         }
-        let ask = || call(http, endpoint, "2020-06-01", request).header("Metadata", "true");
-        let challenge = self.send(ask()).await?;
+        let url = url(endpoint, "2020-06-01", request);
+        let ask = || http.get(url.clone()).timeout(request.timeout).header("Metadata", "true");
+        let mut call = self.call(&url, None);
+        let challenge = self.send(ask(), &mut call).await?;
         if challenge.status() != StatusCode::UNAUTHORIZED {
-            return self.granted(challenge, None).await;
+            return self.granted(challenge, None, call).await;
         }
+        drop(call);
         let path = arc::challenged(challenge.headers()).map_err(refused)?;
         let proof = arc::proof(&path, proofs).map_err(refused)?;
         let basic = Zeroizing::new(format!("Basic {}", proof.expose_secret()));
         let value = sensitive(&basic).expect("`proof` takes nothing that a header cannot carry");
-        self.granted(self.send(ask().header(AUTHORIZATION, value)).await?, Some(&proof)).await
+        self.grant(&url, ask().header(AUTHORIZATION, value), Some(&proof)).await
     }
 
-    async fn send(&self, call: RequestBuilder) -> Result<Response, TokenError> {
+    /// The whole of one call.
+    async fn grant(&self, url: &Url, asked: RequestBuilder, proof: Option<&SecretString>) -> Result<Grant, TokenError> {
+        let mut call = self.call(url, proof);
+        let response = self.send(asked, &mut call).await?;
+        self.granted(response, proof, call).await
+    }
+
+    fn call(&self, url: &Url, proof: Option<&SecretString>) -> Call {
+        Call::for_token(Credential::ManagedIdentity.kind(), "GET", url, || Blot::of(proof))
+    }
+
+    async fn send(&self, asked: RequestBuilder, call: &mut Call) -> Result<Response, TokenError> {
         let remedy = match self {
             Self::VirtualMachine(_) => "; is this a virtual machine of Azure?",
             Self::Arc { .. } => "; does the agent of Azure Arc run?",
             Self::AppService { .. } => "",
         };
-        call.send().await.map_err(|error| TokenError::Unavailable {
+        let response = asked.send().await.map_err(|error| TokenError::Unavailable {
             why: format!("{} cannot be reached: {}{remedy}", self.name(), call_causes(error)),
             after: Duration::ZERO,
-        })
+        });
+        match &response {
+            Ok(response) => call.answered(response.status(), response.headers()),
+            Err(error) => call.failed(error),
+        }
+        response
     }
 
     /// `proof` is what was sent to prove ourselves, and must not come back in a message.
-    async fn granted(&self, response: Response, proof: Option<&SecretString>) -> Result<Grant, TokenError> {
+    async fn granted(
+        &self,
+        response: Response,
+        proof: Option<&SecretString>,
+        mut call: Call,
+    ) -> Result<Grant, TokenError> {
+        let outcome = self.read(response, &mut call).await;
+        let outcome = outcome.map_err(|error| error.reworded(|why| Blot::of(proof).out(why)));
+        grant::trace(&mut call, &outcome);
+        outcome
+    }
+
+    async fn read(&self, response: Response, call: &mut Call) -> Result<Grant, TokenError> {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = body(response, ANSWER_SIZE_MAX).await.map(Zeroizing::new).map_err(|error| {
             let why = format!("{}: {error}", self.name());
             TokenError::Unavailable { why, after: Duration::ZERO }
         })?;
+        call.read(bytes.len());
         if status == StatusCode::OK {
             return grant::read_until(status, &headers, &bytes);
         }
+        call.refused(grant::code(&bytes));
         // The platform passes on what Entra says, such as that the tenant does not know the API.
         if let Some(error) = grant::of_entra(status, &headers, &bytes) {
             return Err(error);
@@ -159,11 +196,12 @@ impl Platform {
         let why = format!("{} answered {}", self.name(), status.as_u16());
         Err(match status.as_u16() {
             400 | 401 | 403 => {
-                let said = String::from_utf8_lossy(&bytes);
-                let said = proof.map_or_else(|| said.to_string(), |proof| blotted(&said, proof));
                 let remedy =
                     "does this host have a managed identity, and is client_id that of one that is assigned to it?";
-                TokenError::Refused { why: format!("{why}: {}; {remedy}", excerpt(&said)), after }
+                TokenError::Refused {
+                    why: format!("{why}: {}; {remedy}", excerpt(&String::from_utf8_lossy(&bytes))),
+                    after,
+                }
             }
             429 => TokenError::Throttled { why, after },
             // 404 and 410 are of a metadata service that is being renewed.
@@ -180,12 +218,12 @@ impl Platform {
     }
 }
 
-fn call(http: &reqwest::Client, endpoint: &Url, version: &str, request: Request<'_>) -> RequestBuilder {
+fn url(endpoint: &Url, version: &str, request: Request<'_>) -> Url {
     let mut query = vec![("api-version", version), ("resource", request.audience)];
     query.extend(request.client_id.map(|id| ("client_id", id)));
     let mut url = endpoint.clone();
     url.query_pairs_mut().extend_pairs(query);
-    http.get(url).timeout(request.timeout)
+    url
 }
 
 /// A header that no log of the HTTP library shows.

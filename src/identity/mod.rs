@@ -213,6 +213,16 @@ impl TokenError {
         }
     }
 
+    /// The same in other words.
+    pub(crate) fn reworded(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::Refused { why, .. } | Self::Unavailable { why, .. } | Self::Throttled { why, .. } => {
+                *why = reword(why)
+            }
+        }
+        self
+    }
+
     /// The same with another pause.
     pub(crate) fn with_pause(mut self, pause: Duration) -> Self {
         match &mut self {

@@ -16,7 +16,10 @@ use crate::identity::cache::{Cache, Held};
 use crate::identity::grant::{self, Grant};
 use crate::identity::{Asked, Credential, Fingerprint, Proof, Settings, TokenError, managed_identity};
 use crate::model::page::excerpt;
-use crate::transport::http::{blotted, body, call_causes};
+use crate::transport::blot::Blot;
+use crate::transport::call::Call;
+use crate::transport::http::{body, call_causes};
+use crate::transport::proxy::Way;
 
 /// One token request, from connecting to the last byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,6 +35,7 @@ pub struct Tokens {
     settings: Settings,
     endpoint: Url,
     cache: Mutex<Cache>,
+    way: Way,
     /// Held while the sign-in is asked.
     flight: tokio::sync::Mutex<()>,
     /// When the certificate ends that the last request was signed with.
@@ -48,7 +52,19 @@ impl Tokens {
         }
         let cache = Mutex::new(Cache::new(rand::random()));
         let flight = tokio::sync::Mutex::new(());
-        Self { http, settings, endpoint, cache, flight, certificate_expires_at: Mutex::new(None) }
+        let (way, certificate_expires_at) = (Way::Direct, Mutex::new(None));
+        Self { http, settings, endpoint, cache, way, flight, certificate_expires_at }
+    }
+
+    /// The same, with the way that its client goes.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        Self { way, ..self }
+    }
+
+    /// What must not be shown of an answer of this far side to a call with this secret, on the same way as those for tokens.
+    pub(crate) fn blot(&self, far: &Url, secret: &SecretString) -> Blot {
+        Blot::of(self.way.secrets(far).iter().chain([secret]))
     }
 
     /// A token that is good now. Callers at the same time share one request.
@@ -137,15 +153,23 @@ impl Tokens {
         form.extend(proof.fields());
         let request =
             self.http.post(self.endpoint.clone()).header(ACCEPT, "application/json").timeout(timeout).form(&form);
-        let response = request.send().await.map_err(|error| unavailable(call_causes(error)))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = body(response, ANSWER_SIZE_MAX).await.map_err(|error| unavailable(error.to_string()))?;
-        let bytes = Zeroizing::new(bytes);
-        if status.is_success() {
-            return grant::read(status, &headers, &bytes);
-        }
-        let text = blotted(&String::from_utf8_lossy(&bytes), &proof.secret);
-        grant::read(status, &headers, text.as_bytes())
+        let blot = || self.blot(&self.endpoint, &proof.secret);
+        let mut call = Call::for_token(self.settings.credential.kind(), "POST", &self.endpoint, blot);
+        let outcome = async {
+            let response = request.send().await.map_err(|error| unavailable(call_causes(error)))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            call.answered(status, &headers);
+            let bytes = body(response, ANSWER_SIZE_MAX).await.map_err(|error| unavailable(error.to_string()))?;
+            let bytes = Zeroizing::new(bytes);
+            call.read(bytes.len());
+            if !status.is_success() {
+                call.refused(grant::code(&bytes));
+            }
+            grant::read(status, &headers, &bytes)
+        };
+        let outcome = outcome.await.map_err(|error| error.reworded(|why| blot().out(why)));
+        grant::trace(&mut call, &outcome);
+        outcome
     }
 
     /// A managed identity is of one tenant, whatever is configured: incidents of that one must not go out under the name of

@@ -120,6 +120,23 @@ pub enum FetchError {
     NotFound,
 }
 
+impl FetchError {
+    /// The same in other words.
+    #[must_use]
+    pub fn reworded(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::Throttled { why, .. }
+            | Self::Unavailable { why, .. }
+            | Self::Unauthorized { why }
+            | Self::Refused { why }
+            | Self::Rejected { why }
+            | Self::Garbled { why } => *why = reword(why),
+            Self::TooLarge { .. } | Self::NotFound => {}
+        }
+        self
+    }
+}
+
 /// The rows of a list body, each as its raw text, cut out without a copy.
 ///
 /// # Errors

@@ -154,9 +154,9 @@ impl Delivery {
             }
             Todo::Settle => {
                 let result = self.limited(open.sink.deliver(&[])).await;
-                let failures = open.courier.failures();
+                let (failures, works) = (open.courier.failures(), result.is_ok());
                 open.courier.settled(result, self.clock.now());
-                self.show(open, failures, &[]);
+                self.show(open, failures, works, &[]);
             }
             Todo::Send { after, limit } => self.send(open, after, limit).await?,
             Todo::Commit(progress, refusals) => self.commit(open, progress, refusals).await?,
@@ -206,9 +206,10 @@ impl Delivery {
                 (*seq, Handover { tenant: event.tenant.clone(), last_update: event.last_update })
             }));
         }
-        let failures = open.courier.failures();
+        // Where nothing was sent, nothing is known of the far side.
+        let (failures, works) = (open.courier.failures(), result.is_ok() && !outgoing.is_empty());
         open.courier.sent(handed, result, self.clock.now());
-        self.show(open, failures, &outgoing);
+        self.show(open, failures, works, &outgoing);
         Ok(())
     }
 
@@ -270,8 +271,9 @@ impl Delivery {
         Ok(())
     }
 
-    /// How the sink fares now, and what is news since there were so many failures in a row. `sent` is what it failed with, if it did.
-    fn show(&self, open: &mut Open, failures_before: u32, sent: &[Outgoing]) {
+    /// How the sink fares now, and what is news since there were so many failures in a row: whether it was just seen to work, or what
+    /// it failed with.
+    fn show(&self, open: &mut Open, failures_before: u32, works: bool, sent: &[Outgoing]) {
         let failures = open.courier.failures();
         let (state, why) = match open.courier.state() {
             State::New => ("new", None),
@@ -286,7 +288,7 @@ impl Delivery {
         let error = open.error.as_ref().map(|(_, shown)| shown.clone());
         match &error {
             Some(why) if failures != failures_before => self.complain(state, failures, why),
-            None if state == "delivering" => self.herald.works(Whom::Sink(&self.name), Topic::TakesAgain),
+            None if works => self.herald.works(Whom::Sink(&self.name), Topic::TakesAgain),
             Some(_) | None => {}
         }
         self.board.sink(&self.name, |status| {

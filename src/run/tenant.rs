@@ -261,8 +261,10 @@ pub(crate) fn client(config: &Config) -> Result<(Client, Arc<Tokens>), HttpError
     let api = options(&api_url);
     let http = http::client(&api)?;
     // One client for both where nothing tells them apart: hundreds of tenants have one each.
+    let ways = [sign_in.way(), api.way()];
     let sign_in = if sign_in.loopback == api.loopback { http.clone() } else { http::client(&sign_in)? };
-    let tokens = Arc::new(Tokens::new(sign_in, identity));
+    let [way_to_sign_in, way] = ways;
+    let tokens = Arc::new(Tokens::new(sign_in, identity).by(way_to_sign_in));
     let settings = api::Settings {
         dialect: config.api,
         max_body_size: config.poll.max_body_size.0,
@@ -270,7 +272,7 @@ pub(crate) fn client(config: &Config) -> Result<(Client, Arc<Tokens>), HttpError
         request_timeout: config.poll.request_timeout.0,
         api_url: api_url.clone(),
     };
-    Ok((Client::new(http, tokens.clone(), settings), tokens))
+    Ok((Client::new(http, tokens.clone(), settings).by(way), tokens))
 }
 
 fn settings(config: &Config) -> settings::Settings {

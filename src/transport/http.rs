@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{DATE, LOCATION, RETRY_AFTER};
 use rustls_pki_types::ServerName;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::model::timestamp::Timestamp;
-use crate::transport::proxy::{self, ProxyError};
+use crate::transport::proxy::{self, ProxyError, Way};
 use crate::transport::proxy_tls;
 use crate::transport::tls::{self, TlsError};
 
@@ -37,6 +36,16 @@ pub struct Options<'a> {
     pub timeout: Duration,
     /// The calls go to this machine itself: no proxy, whatever the environment says.
     pub loopback: bool,
+}
+
+impl Options<'_> {
+    /// The way that the calls go.
+    pub fn way(&self) -> Way {
+        match self.loopback {
+            true => Way::Direct,
+            false => Way::new(self.proxy, self.proxy_settings),
+        }
+    }
 }
 
 /// Why there is no client.
@@ -181,17 +190,6 @@ pub fn redirect_target(headers: &HeaderMap, asked: &Url) -> Option<String> {
     Some(format!("{}://{}", target.scheme(), target.host_str()?))
 }
 
-/// A text from outside with a secret of ours in it blotted out, as it is and in the encoding of forms: some proxies put
-/// the whole request into their error page.
-pub fn blotted(text: &str, secret: &SecretString) -> String {
-    let secret = secret.expose_secret();
-    if secret.is_empty() {
-        return text.to_owned();
-    }
-    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    text.replace(secret, "***").replace(&encoded, "***")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,12 +250,5 @@ mod tests {
         check("/elsewhere", Some("https://api.example.net"));
         check("//other.example", Some("https://other.example"));
         check("http://[", None);
-    }
-
-    #[test]
-    fn a_secret_is_blotted_out_in_both_spellings() {
-        let secret = SecretString::from("s3/cr et");
-        assert_eq!(blotted("a s3/cr et b s3%2Fcr+et c", &secret), "a *** b *** c");
-        assert_eq!(blotted("a", &SecretString::from("")), "a");
     }
 }

@@ -2,6 +2,8 @@
 //! and the connections of syslog.
 
 pub mod address;
+pub mod blot;
+pub(crate) mod call;
 pub mod datagram;
 pub mod hands;
 pub mod handshake;

@@ -2,14 +2,17 @@
 //! business, and it never falls back to a direct way: a proxy that cannot be used is an error.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{NoProxy, Proxy};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::transport::secret::{SecretError, SecretSource};
 use crate::transport::tls;
@@ -230,6 +233,57 @@ fn usable(url: &Url) -> Result<(), ProxyError> {
     if is_known && is_read { Ok(()) } else { Err(ProxyError::Url) }
 }
 
+/// The way to a far side, for whoever must not show what was said to the proxy on it.
+#[derive(Debug, Clone, Default)]
+pub enum Way {
+    /// Through none.
+    #[default]
+    Direct,
+    /// Through the one that the environment names, if it does.
+    Environment,
+    /// Through this one.
+    Proxy(Arc<(Url, Settings)>),
+}
+
+impl Way {
+    /// The way of a client with these options.
+    pub fn new(url: Option<&Url>, settings: Option<&Settings>) -> Self {
+        match url {
+            Some(url) => Self::Proxy(Arc::new((url.clone(), settings.cloned().unwrap_or_default()))),
+            None => Self::Environment,
+        }
+    }
+
+    /// What the proxy is told that nobody else may see: the password as it is now, alone and behind the name of the user.
+    pub fn secrets(&self, far: &Url) -> Vec<SecretString> {
+        let matcher = match self {
+            Self::Direct => return Vec::new(),
+            Self::Environment => Matcher::from_system(),
+            Self::Proxy(proxy) => {
+                let (url, Settings { user, password, .. }) = &**proxy;
+                let (Some(user), Some(Ok(password))) = (user, password.as_ref().map(SecretSource::read)) else {
+                    return Vec::new();
+                };
+                let signed = signed_in(url, user, &password).map(|signed| Zeroizing::new(String::from(signed)));
+                let Ok(signed) = signed else { return vec![password] };
+                Matcher::builder().all(signed.as_str()).build()
+            }
+        };
+        let Some(proxy) = far.as_str().parse().ok().and_then(|far| matcher.intercept(&far)) else { return Vec::new() };
+        let basic = |value: &str| {
+            STANDARD.decode(value.strip_prefix("Basic ")?).ok().and_then(|pair| String::from_utf8(pair).ok())
+        };
+        let pair = match (proxy.basic_auth(), proxy.raw_auth()) {
+            (Some(header), _) => header.to_str().ok().and_then(basic),
+            (None, Some((user, password))) => Some(format!("{user}:{password}")),
+            (None, None) => None,
+        };
+        let Some(pair) = pair.map(Zeroizing::new) else { return Vec::new() };
+        let password = pair.split_once(':').map_or_else(String::new, |(_, password)| password.to_owned());
+        vec![SecretString::from(pair.as_str()), SecretString::from(password)]
+    }
+}
+
 /// Words of reqwest and hyper about a proxy, and what to do about them. The first that fits counts.
 const REMEDIES: [(&str, &str); 10] = [
     ("proxy authorization required", SIGN_IN),
@@ -270,10 +324,7 @@ mod tests {
             let signed = signed_in(&url, "me", &SecretString::from(password)).expect("a URL");
             let matcher = Matcher::builder().all(signed.as_str()).build();
             let way = matcher.intercept(&"https://x.example".parse().expect("a URI")).expect("not around");
-            let basic = |user: &str| {
-                use base64::Engine;
-                format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
-            };
+            let basic = |user: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
             match scheme {
                 "socks5h" => assert_eq!(way.raw_auth(), Some(("me", password))),
                 _ => assert_eq!(way.basic_auth().and_then(|value| value.to_str().ok()), Some(basic("me").as_str())),
@@ -287,6 +338,31 @@ mod tests {
             check("https", password);
             check("socks5h", password);
         }
+    }
+
+    #[test]
+    fn what_the_proxy_is_told_is_known_and_what_it_is_not_told_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("password");
+        std::fs::write(&path, "p@ss:w/o%41rd\n").expect("written");
+        let settings = Settings {
+            user: Some("me".into()),
+            password: Some(SecretSource::file(&path)),
+            no_proxy: vec!["near.example".into()],
+            ..Settings::default()
+        };
+        let check = |way: &Way, expected: &[&str]| {
+            let secrets = way.secrets(&url("https://far.example/x"));
+            assert_eq!(secrets.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), expected);
+        };
+        for scheme in ["http", "https", "socks5h"] {
+            let proxy = url(&format!("{scheme}://proxy.example.net:3128"));
+            check(&Way::new(Some(&proxy), Some(&settings)), &["me:p@ss:w/o%41rd", "p@ss:w/o%41rd"]);
+            check(&Way::new(Some(&proxy), None), &[]);
+        }
+        check(&Way::Direct, &[]);
+        std::fs::remove_file(&path).expect("removed");
+        check(&Way::new(Some(&url("http://proxy.example.net:3128")), Some(&settings)), &[]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod completion;
+mod echoes;
 mod graph;
 mod server;
 mod tokens;

@@ -329,13 +329,19 @@ impl Daemon {
 
     /// As [`launch`](Self::launch), with more in its environment.
     pub(crate) fn launch_in(place: &Place, environment: &[(&str, &str)]) -> Self {
+        let file = File::options().create(true).append(true).open(place.path("daemon.log")).expect("a log");
+        Self::launch_to(place, environment, file.into())
+    }
+
+    /// As [`launch_in`](Self::launch_in), with its standard error elsewhere.
+    pub(crate) fn launch_to(place: &Place, environment: &[(&str, &str)], error: Stdio) -> Self {
         let log = place.path("daemon.log");
         let file = File::options().create(true).append(true).open(&log).expect("a log");
         let config = place.path("xdrelay.toml").display().to_string();
         let child = command(&["run", "-c", &config])
             .envs(environment.iter().copied())
-            .stdout(file.try_clone().expect("a handle"))
-            .stderr(file)
+            .stdout(file)
+            .stderr(error)
             .spawn()
             .expect("it starts");
         Self { child, state: place.state(), log }

@@ -16,6 +16,7 @@ mod http;
 #[path = "../receivers/kafka.rs"]
 mod kafka;
 mod lifecycle;
+mod logs;
 mod mistakes;
 mod neighbours;
 mod outage;

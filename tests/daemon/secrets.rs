@@ -13,6 +13,9 @@ use crate::harness::{Daemon, Place, QUICK, assert_without, live, sandbox, small,
 const CANARY: &str = "canary~7Q.kept+to/itself=%";
 /// The sign-in's answer to this one is a refusal.
 const WRONG: &str = "canary-that-is-wrong";
+/// What the admin port wants, and what somebody tries who does not know it.
+const ADMIN: &str = "canary-of-the-admin-port";
+const TRIED: &str = "canary-that-was-tried";
 /// How every token of the sandbox begins: `{"alg":"none",` in base64.
 const TOKEN: &str = "eyJhbGciOiJub25lI";
 
@@ -25,8 +28,12 @@ fn assert_silent(place: &str, bytes: &[u8]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_comes_out_at_the_most_talkative() {
     let (place, sandbox) = (Place::new(), sandbox(small(), Settings { secret: CANARY.into(), ..live() }).await);
-    let talkative = "[log]\nlevel = \"trace\"\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n";
-    place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file"), talkative]);
+    let admin = place.write("admin.secret", ADMIN);
+    let talkative = format!(
+        "[log]\nlevel = \"trace\"\n\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = {{ file = \"{}\" }}\n\n",
+        admin.display()
+    );
+    place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file"), &talkative]);
     let mut said = Vec::new();
     let mut say = |place: &Place, arguments: &[&str]| said.push(place.command(arguments));
     for command in [&["check"][..], &["check", "--json"], &["config", "show"], &["get", "40961"]] {
@@ -50,8 +57,11 @@ async fn nothing_secret_comes_out_at_the_most_talkative() {
     }
     let (origin, client) = (daemon.origin(), web());
     for path in ["metrics", "status", "readyz", "healthz"] {
-        let answer = client.get(format!("{origin}/{path}")).send().await.expect("an answer");
-        assert_silent(path, answer.text().await.expect("a text").as_bytes());
+        for token in [ADMIN, TRIED] {
+            let asked = client.get(format!("{origin}/{path}")).bearer_auth(token).send().await.expect("an answer");
+            assert!(token == TRIED || asked.status().is_success(), "{path}: {}", asked.status());
+            assert_silent(path, asked.text().await.expect("a text").as_bytes());
+        }
     }
     assert_eq!(daemon.stop("TERM"), 0);
     place.write("contoso.secret", WRONG);
@@ -59,7 +69,7 @@ async fn nothing_secret_comes_out_at_the_most_talkative() {
         say(&place, command);
     }
     let log = place.text("daemon.log");
-    assert!(log.contains("TRACE"), "it did log everything");
+    assert!(log.contains("TRACE") && log.contains("asked the API"), "it did log everything");
     assert_silent("the log", log.as_bytes());
     for outcome in said {
         assert_silent("an output", outcome.out.as_bytes());

@@ -17,10 +17,12 @@ use crate::sink::azure_monitor::{CALL_SIZE_MAX, Config};
 use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
-use crate::sink::http::client::client;
+use crate::sink::http::client::{client, way};
 use crate::sink::partly::{Partly, reached};
 use crate::sink::{OpenError, Outgoing, Sink};
-use crate::transport::http::{blotted, causes, is_loopback};
+use crate::transport::blot::Blot;
+use crate::transport::http::{causes, is_loopback};
+use crate::transport::proxy::Way;
 
 /// One delivery that makes several calls starts no further one after this time: what is answered counts.
 pub(super) const CALLS_TIME: Duration = Duration::from_secs(30);
@@ -31,6 +33,7 @@ pub struct AzureMonitor {
     config: Config,
     url: Url,
     http: reqwest::Client,
+    way: Way,
     pub(super) tokens: Tokens,
     /// Compression, beside the runtime.
     desk: Blocking<()>,
@@ -53,7 +56,9 @@ impl AzureMonitor {
         let (login_url, audience) = config.sign_in();
         let client = |loopback| client(&config.tls, config.proxy_url.as_ref(), &config.proxy, config.timeout, loopback);
         let http = client(is_loopback(&config.endpoint))?;
-        let sign_in = client(is_loopback(&login_url) || config.credential.is_of_this_host())?;
+        let signs_in_here = is_loopback(&login_url) || config.credential.is_of_this_host();
+        let sign_in = client(signs_in_here)?;
+        let way = |loopback| way(config.proxy_url.as_ref(), &config.proxy, loopback);
         let settings = identity::Settings {
             tenant_id: config.tenant_id.clone(),
             client_id: config.credential.client_id(config.client_id.as_deref(), &environment),
@@ -61,9 +66,10 @@ impl AzureMonitor {
             audience,
             credential: config.credential.clone(),
         };
-        let tokens = Tokens::new(sign_in, settings);
+        let tokens = Tokens::new(sign_in, settings).by(way(signs_in_here));
+        let way = way(is_loopback(&config.endpoint));
         let desk = Blocking::new((), config.timeout.0);
-        Ok(Self { config: config.clone(), url: config.url(), http, tokens, desk, partly: Partly::default() })
+        Ok(Self { config: config.clone(), url: config.url(), http, way, tokens, desk, partly: Partly::default() })
     }
 
     /// Call after call, in order, for as long as [`CALLS_TIME`] lasts. A failure after a part of them leaves its telling to the
@@ -142,7 +148,8 @@ impl AzureMonitor {
         if self.config.gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
-        let hide = |text: String| blotted(&text, token.secret());
+        let blot = Blot::of(self.way.secrets(&self.url).iter().chain([token.secret()]));
+        let hide = |text: String| blot.out(&text);
         match request.bearer_auth(token.secret().expose_secret()).body(body).send().await {
             Ok(response) => Ok(Answer::read(self.place(), response, hide).await),
             Err(error) if error.is_timeout() => {

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::sink::http::Auth;
+use crate::transport::blot::Blot;
 
 /// A header with a secret in it.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Credential {
 
     /// The text without the secret.
     pub(in crate::sink) fn hide(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "***"))
+        Blot::of(&self.secrets).out(text)
     }
 }
 
