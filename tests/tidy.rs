@@ -299,6 +299,40 @@ fn every_metric_is_documented_and_every_documented_metric_is_there() {
     report(&absent.chain(invented).collect::<Vec<_>>());
 }
 
+/// What is said at WARN and ERROR: the last text of each such line, and the words of the herald.
+fn warnings() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for source in sources("src") {
+        let text: Vec<_> = source.code_before_tests().map(|(_, line)| line.trim()).collect();
+        let text = text.join("\n").replace("\\\n", "");
+        for start in ["tracing::warn!(", "tracing::error!("].iter().flat_map(|name| text.match_indices(name)) {
+            let rest = &text[start.0..];
+            let end = [");", "),\n"].iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+            found.extend(rest[..end].rsplit('"').nth(1).map(str::to_owned));
+        }
+        if source.path == "src/run/herald.rs" {
+            let words =
+                text.split("fn words(self)").nth(1).and_then(|rest| rest.split("fn ").next()).expect("its words");
+            found.extend(words.split('"').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_warning_is_in_the_table_with_what_to_do() {
+    let operations = flowing(&read("docs/operations.md"));
+    let warnings = warnings();
+    assert!(30 < warnings.len(), "the lines are not found in the code any more: {warnings:#?}");
+    let complaints = warnings.iter().filter_map(|words| {
+        let words = flowing(words);
+        let beginning = words.split([';', ':']).next().unwrap_or(&words);
+        let is_there = operations.contains(&format!("`{beginning}"));
+        (!is_there).then(|| format!("docs/operations.md: does not say what to do about {words:?}"))
+    });
+    report(&complaints.collect::<Vec<_>>());
+}
+
 /// The tests that a document names: `path::name` between backquotes.
 fn tests_named_in(document: &str) -> BTreeSet<(String, String)> {
     let quoted = document.split('`').skip(1).step_by(2);

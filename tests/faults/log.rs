@@ -54,11 +54,11 @@ async fn nobody_outside_writes_a_line_of_the_log() {
             }
         })
         .await;
+        let most = format!("\"trace\"\nformat = \"{format}\"");
         place.configure(&[
-            IMPATIENT,
+            &IMPATIENT.replace("\"info,xdrelay::run=debug\"", &most),
             &place.tenant_behind("contoso", &sandbox, &gate.url, &gate.url),
             &place.file_sink("file"),
-            &format!("[log]\nlevel = \"trace\"\nformat = \"{format}\"\n\n"),
         ]);
         let daemon = Daemon::start(&place);
         let arrived = || place.arrivals("file").iter().any(|arrival| arrival.incident.get() == row());

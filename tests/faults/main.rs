@@ -19,6 +19,8 @@ mod stuck;
 mod tls;
 mod truth;
 
-/// As `QUICK` of the harness, and with little patience for an answer.
+/// As `QUICK` of the harness, and with little patience for an answer. What tenants have in common is a line for all of them; for each
+/// one there is what its loops say.
 pub(crate) const IMPATIENT: &str = "[poll]\ninterval = \"1s\"\nsweep_every = \"5s\"\noverlap = \"1m\"\nrequest_timeout = \"3s\"\n\n\
-     [quota]\nlist_per_minute = 6000\nlist_per_hour = 360000\nget_per_minute = 6000\nget_per_hour = 360000\n\n";
+     [quota]\nlist_per_minute = 6000\nlist_per_hour = 360000\nget_per_minute = 6000\nget_per_hour = 360000\n\n\
+     [log]\nlevel = \"info,xdrelay::run=debug\"\n\n";

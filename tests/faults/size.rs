@@ -84,7 +84,9 @@ async fn a_page_that_does_not_fit_is_read_with_fewer_rows() {
             now.earlier(Duration::from_secs(10)),
         );
         let poll = QUICK.replace("[poll]\n", "[poll]\nmax_body_size = \"1 MiB\"\nmax_incident_size = \"1 MiB\"\n");
-        place.configure(&[&poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+        // A page that is asked for in another way is no failure yet.
+        let log = "[log]\nlevel = \"info,xdrelay::run=debug\"\n\n";
+        place.configure(&[&poll, log, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
         let daemon = Daemon::start(&place);
         wait_for("everything", || missing_in(dialect, &sandbox, "contoso", &place.arrivals("file")).is_empty());
         assert!(daemon.log().contains("larger than max_body_size"), "{}", daemon.log());
