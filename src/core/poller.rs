@@ -310,7 +310,13 @@ impl Poller {
             let why = "it has no Date header to begin from".into();
             return self.health.failed(Reader::Sweep, FetchError::Garbled { why }, now);
         }
-        let Some(server_time) = self.clock.agreed() else { return };
+        let Some(server_time) = self.clock.agreed() else {
+            // Answers that contradict one another do so for a while.
+            if self.clock.is_suspect() {
+                self.completeness.sweeps.due_at(now + RETRY.0);
+            }
+            return;
+        };
         let start = match self.settings.start {
             Start::Now => server_time,
             Start::Back(back) => server_time.earlier(back),

@@ -22,6 +22,8 @@ pub struct SourceClock {
     line: Option<Reading>,
     latest: Option<Reading>,
     agreeing: u32,
+    /// Two answers have agreed before.
+    was_agreed: bool,
     suspect: Option<Suspect>,
 }
 
@@ -64,6 +66,7 @@ impl SourceClock {
             self.suspect = None;
             self.latest = Some(reading);
             self.agreeing = self.agreeing.saturating_add(1);
+            self.was_agreed = true;
             // The line follows what is ahead of it, never a front end that lags or an answer that took long.
             if line.foretold(answered).0 < date {
                 self.line = Some(reading);
@@ -79,16 +82,19 @@ impl SourceClock {
     }
 
     fn begin(&mut self, reading: Reading) {
-        *self = Self { line: Some(reading), latest: Some(reading), agreeing: 1, suspect: None };
+        let was_agreed = self.was_agreed;
+        *self = Self { line: Some(reading), latest: Some(reading), agreeing: 1, was_agreed, suspect: None };
     }
 
-    /// A clock that jumped ahead is believed when later readings agree with the jump for long enough.
+    /// A clock that jumped ahead is believed when later readings agree with the jump for long enough; or at once, where all that
+    /// speaks against two that agree is a single first one.
     fn suspected(&mut self, reading: Reading) -> bool {
         let agreeing = self.suspect.filter(|suspect| suspect.latest.fits(&reading));
         let since = agreeing.map_or(reading.answered, |suspect| suspect.since);
-        if BELIEVED_AFTER <= reading.answered.since(since) {
+        let is_first = agreeing.is_some() && !self.was_agreed;
+        if is_first || BELIEVED_AFTER <= reading.answered.since(since) {
             self.begin(reading);
-            self.agreeing = 2;
+            (self.agreeing, self.was_agreed) = (2, true);
             return true;
         }
         self.suspect = Some(Suspect { latest: reading, since });
@@ -174,9 +180,22 @@ mod tests {
 
     #[test]
     fn a_jump_that_lasts_is_believed() {
-        let jump = [(1000, 0, 0, true), (9000, 10, 10, false), (9100, 110, 110, false), (9299, 309, 309, false)];
-        check(&jump, None);
-        check(&[&jump[..], &[(9301, 311, 311, true)]].concat(), Some(9301));
-        check(&[(1000, 0, 0, true), (9000, 10, 10, false), (20_000, 110, 110, false), (20_290, 400, 400, false)], None);
+        let agreed = [(999, 0, 0, true), (1000, 1, 1, true)];
+        let jump = [(9000, 10, 10, false), (9100, 110, 110, false), (9299, 309, 309, false)];
+        check(&[&agreed[..], &jump].concat(), None);
+        check(&[&agreed[..], &jump, &[(9301, 311, 311, true)]].concat(), Some(9301));
+        let jumps = [(9000, 10, 10, false), (20_000, 110, 110, false), (20_290, 400, 400, false)];
+        check(&[&agreed[..], &jumps].concat(), None);
+    }
+
+    #[test]
+    fn a_first_date_that_was_behind_counts_less_than_two_that_agree() {
+        let behind = [(1000, 0, 0, true), (9003, 3, 3, false)];
+        check(&behind, None);
+        check(&[&behind[..], &[(9006, 6, 6, true)]].concat(), Some(9006));
+        check(&[&behind[..], &[(20_006, 6, 6, false)]].concat(), None);
+        // Later it is the clock that jumps: what lagged once is behind what was agreed on before.
+        let lagging = [(9000, 0, 0, true), (9001, 1, 1, true), (1002, 2, 2, false)];
+        check(&[&lagging[..], &[(9003, 3, 3, false), (9004, 4, 4, false)]].concat(), None);
     }
 }
