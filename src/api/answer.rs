@@ -154,10 +154,10 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The error with how the body begins, where that is no JSON object.
+/// The error with how the body begins, where that is no JSON: what is may be incidents, which are not for a message.
 fn quoting(error: FetchError, text: &Text) -> FetchError {
     let json = text.json();
-    match json.trim_start().starts_with('{') {
+    match json.trim_start().starts_with(['{', '[']) {
         true => error,
         false => error.reworded(|why| format!("{why}; it begins with: {}", excerpt(json))),
     }

@@ -161,8 +161,11 @@ pub fn split_with_link(body: &str) -> Result<(Vec<&RawValue>, bool), FetchError>
     }
     let garbled = |why: String| FetchError::Garbled { why };
     // serde takes an array for a struct as well; the API does not.
-    if !body.trim_start().starts_with('{') {
-        return Err(garbled(format!("it is no JSON object but begins with {:?}", excerpt(body))));
+    match body.trim_start().chars().next() {
+        Some('{') => {}
+        // It may be incidents, which are not for a message.
+        Some('[') => return Err(garbled("it is no JSON object but an array".into())),
+        Some(_) | None => return Err(garbled(format!("it is no JSON object but begins with {:?}", excerpt(body)))),
     }
     let envelope: Envelope<'_> = serde_json::from_str(body).map_err(|error| garbled(excerpt(&error.to_string())))?;
     match envelope {

@@ -117,13 +117,16 @@ impl Reloader {
             tell(&warnings);
             let plan = Plan::between(&running, &config);
             let mut accesses = Vec::new();
+            let mut failures = Vec::new();
             for name in plan.added.iter().chain(&plan.changed) {
                 match Access::of(&config.tenants[name]) {
                     Ok(access) => accesses.push((name.clone(), access)),
-                    Err(error) => {
-                        tracing::warn!(tenant = %name, %error, "the tenant cannot be reached as it is configured")
-                    }
+                    Err(error) => failures.push((name, error)),
                 }
+            }
+            if let Some((tenant, error)) = failures.first() {
+                let more = (1 < failures.len()).then_some(failures.len() - 1);
+                tracing::warn!(%tenant, %error, more, "the tenant cannot be reached as it is configured");
             }
             (accesses.len() == plan.added.len() + plan.changed.len()).then_some((config, plan, accesses))
         });

@@ -155,7 +155,8 @@ impl Drop for Ledger {
             }
         };
         if catch_unwind(AssertUnwindSafe(close)).is_err() {
-            tracing::warn!("the database did not close in good order; what was confirmed is durable");
+            // A full disk does that again and again.
+            tracing::debug!("the database did not close in good order; what was confirmed is durable");
         }
     }
 }
