@@ -14,6 +14,8 @@ use crate::model::page::excerpt;
 
 /// Bytes of a secret in a row that are no accident. A shorter secret is looked for as a whole.
 const PIECE_MIN: usize = 12;
+/// A shorter one is no secret, and cannot be told from any word.
+const SECRET_MIN: usize = 4;
 /// Bytes of a text that are looked through; far more than is ever shown.
 const TEXT_MAX: usize = 64 * 1024;
 /// What stands for a secret.
@@ -43,7 +45,7 @@ impl Blot {
     /// Looks for this too.
     pub fn add(&mut self, secret: &SecretString) {
         let bytes = secret.expose_secret().as_bytes();
-        if !bytes.is_empty() {
+        if SECRET_MIN <= bytes.len() {
             self.needles.push(Zeroizing::new(bytes.to_ascii_lowercase()));
             (0..3).for_each(|shift| self.needles.extend(in_base64(bytes, shift)));
         }
@@ -298,8 +300,8 @@ mod tests {
             |secrets: &[&str], text: &str, expected: &str| assert_eq!(blot(secrets).words(text), expected, "{text}");
         check(&["s3/cr et"], "a s3/cr et b s3%2Fcr+et c s3%2Fcr%20et", "a *** b *** c ***");
         check(&["one secret", "another secret"], " one secret,another secret\r\nX: y ", "***,***\\r\\nX: y");
-        check(&["ab"], "c ab%61%62 c", "c *** c");
-        check(&[""], "a", "a");
+        check(&["abcd"], "c abcd%61%62%63%64 c", "c *** c");
+        check(&["", "abc"], "abc", "abc");
         check(&[], "a\0", "a\\u{0}");
         check(&["kim:s3cret"], "you sent Basic a2ltOnMzY3JldA==", "you sent Basic ***==");
         assert_eq!(blot(&["x"]).out(&"y".repeat(100_000)).len(), TEXT_MAX);
