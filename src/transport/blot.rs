@@ -31,8 +31,21 @@ pub struct Blot {
 /// One byte as somebody may have meant it, and where it stands.
 type Unit = (u8, usize, usize);
 
-/// A way of writing a byte in several: how many were read, and which bytes they are. None where they are themselves.
-type Code = fn(&[Unit]) -> Option<(usize, Vec<u8>)>;
+/// How many bytes of the text were read, and which they mean. None where the first means itself.
+type Meaning = Option<(usize, Vec<u8>)>;
+
+/// A way of writing bytes as others.
+struct Code {
+    /// What it is known by; nothing of it can be in a text without these.
+    signs: &'static [u8],
+    read: fn(&[Unit]) -> Meaning,
+}
+
+const NONE: Code = Code { signs: b"", read: |_| None };
+const JSON: Code = Code { signs: b"\\", read: json };
+const HTML: Code = Code { signs: b"&", read: html };
+const PERCENT: Code = Code { signs: b"%", read: percent };
+const FORM: Code = Code { signs: b"%+", read: form };
 
 impl Blot {
     /// Looks for these.
@@ -62,11 +75,12 @@ impl Blot {
         let plain: Vec<Unit> = text.bytes().enumerate().map(|(at, byte)| (byte, at, at + 1)).collect();
         let mut is_secret = vec![false; text.len()];
         let pieces = self.pieces();
-        for outer in [None, Some(json as Code), Some(html)] {
-            let units = outer.map_or_else(|| plain.clone(), |code| decoded(&plain, code));
-            for inner in [None, Some(percent as Code), Some(form), Some(html)] {
-                let units = inner.map_or_else(|| units.clone(), |code| decoded(&units, code));
-                mark(&units, &pieces, &mut is_secret);
+        for outer in [&NONE, &JSON, &HTML] {
+            let Some(units) = outer.decoded(&plain) else { continue };
+            for inner in [&NONE, &PERCENT, &FORM, &HTML] {
+                if let Some(units) = inner.decoded(&units) {
+                    mark(&units, &pieces, &mut is_secret);
+                }
             }
         }
         let mut left = String::with_capacity(text.len());
@@ -126,27 +140,33 @@ fn mark(units: &[Unit], pieces: &[(usize, HashSet<&[u8]>)], is_secret: &mut [boo
     }
 }
 
-fn decoded(units: &[Unit], code: Code) -> Vec<Unit> {
-    let mut left = units;
-    let mut all = Vec::with_capacity(units.len());
-    while let Some(first) = left.first() {
-        match code(left) {
-            Some((count, bytes)) => {
-                let end = left[count - 1].2;
-                all.extend(bytes.into_iter().map(|byte| (byte, first.1, end)));
-                left = &left[count..];
-            }
-            None => {
-                all.push(*first);
-                left = &left[1..];
+impl Code {
+    /// What the bytes mean in this code; nothing where none of them is of it.
+    fn decoded(&self, units: &[Unit]) -> Option<Vec<Unit>> {
+        if !self.signs.is_empty() && !units.iter().any(|(byte, ..)| self.signs.contains(byte)) {
+            return None;
+        }
+        let mut left = units;
+        let mut all = Vec::with_capacity(units.len());
+        while let Some(first) = left.first() {
+            match (self.read)(left) {
+                Some((count, bytes)) => {
+                    let end = left[count - 1].2;
+                    all.extend(bytes.into_iter().map(|byte| (byte, first.1, end)));
+                    left = &left[count..];
+                }
+                None => {
+                    all.push(*first);
+                    left = &left[1..];
+                }
             }
         }
+        Some(all)
     }
-    all
 }
 
 /// Percent-encoding (RFC 3986 section 2.1).
-fn percent(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
+fn percent(units: &[Unit]) -> Meaning {
     match text_of(units, 3)?.as_str() {
         text if text.starts_with('%') => u8::from_str_radix(text.get(1..)?, 16).ok().map(|byte| (3, vec![byte])),
         _ => None,
@@ -154,7 +174,7 @@ fn percent(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
 }
 
 /// The same with `+` for a space, as in forms.
-fn form(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
+fn form(units: &[Unit]) -> Meaning {
     match units.first()?.0 {
         b'+' => Some((1, vec![b' '])),
         _ => percent(units),
@@ -162,7 +182,7 @@ fn form(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
 }
 
 /// Escapes of JSON strings (RFC 8259 section 7).
-fn json(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
+fn json(units: &[Unit]) -> Meaning {
     if units.first()?.0 != b'\\' {
         return None;
     }
@@ -184,7 +204,7 @@ fn json(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
 }
 
 /// Character references of HTML, as far as a page of errors needs them.
-fn html(units: &[Unit]) -> Option<(usize, Vec<u8>)> {
+fn html(units: &[Unit]) -> Meaning {
     const NAMES: [(&str, char); 5] = [("amp", '&'), ("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\'')];
     if units.first()?.0 != b'&' {
         return None;
