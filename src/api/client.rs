@@ -70,6 +70,12 @@ impl Client {
         self.settings.dialect.lists_alerts_apart()
     }
 
+    /// Whether there is a token to ask with. Asks for none while a failure to get one is young, see
+    /// [`Tokens::token`](crate::identity::token::Tokens::token).
+    pub async fn is_signed_in(&self) -> bool {
+        self.tokens.token().await.is_ok()
+    }
+
     /// One page: one call, or none where there is no token.
     ///
     /// # Errors

@@ -133,8 +133,8 @@ impl Asker<'_> {
                 (true, false) => Some(row),
                 (true, true) => match self.listed(row.clone(), kept, &mut incomplete).await {
                     // A product that is away for hours must not hold up what is there: it comes as it is, and once more when it is
-                    // whole.
-                    Err(Failed::Call(_)) => {
+                    // whole. Where it is the sign-in that fails, no product was asked, and nothing is held up by asking again.
+                    Err(Failed::Call(_)) if self.tenant.client.is_signed_in().await => {
                         lacks_alerts = false;
                         Some(row)
                     }

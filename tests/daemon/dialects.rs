@@ -10,7 +10,7 @@ use xdrelay::model::content::{Comment, Content};
 use xdrelay::model::dialect::Dialect;
 use xdrelay::model::timestamp::Timestamp;
 use xdrelay::sandbox::calls::Endpoint;
-use xdrelay::sandbox::faults::{Fault, Missing};
+use xdrelay::sandbox::faults::{Fault, Faults, Missing};
 use xdrelay::sandbox::incident::{IncidentNumber, Status};
 use xdrelay::sandbox::knobs::{Knobs, Pace};
 use xdrelay::sandbox::rows::Revision;
@@ -221,8 +221,28 @@ async fn a_tenant_that_stands_still_is_moved_without_an_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_an_answer_makes_no_part_of_an_incident() {
+    all_of_parts_are_whole(|_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_fails_in_between_makes_no_part_of_an_incident() {
+    all_of_parts_are_whole(|faults| {
+        let fine = Fault::Slow { pieces: 1, pause: Duration::ZERO };
+        // Behind the reading of what is oldest, which tells nobody of an incident.
+        faults.next(Endpoint::GraphAlerts, 3, fine);
+        faults.next(Endpoint::GraphAlerts, 1, Fault::Unauthorized);
+        // The first token is for the list.
+        faults.next(Endpoint::Token, 1, fine);
+        faults.next(Endpoint::Token, 2, Fault::Status(503));
+    })
+    .await;
+}
+
+/// The first answers are parts, and something else fails; still each incident comes once, with all of its alerts.
+async fn all_of_parts_are_whole(and: impl FnOnce(&Faults)) {
     let (place, sandbox) = (Place::speaking(Dialect::Graph), still(20, unlimited()).await);
     sandbox.faults().next(Endpoint::GraphList, 6, Fault::Partial(Missing::Alerts));
+    and(sandbox.faults());
     place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
     let daemon = Daemon::start(&place);
     let sweeps = || place.command(&["status", "--json"]).json()["tenants"]["contoso"]["rounds"].as_u64();
@@ -235,4 +255,22 @@ async fn a_part_of_an_answer_makes_no_part_of_an_incident() {
         assert_eq!(arrival.incident.get(), told, "whole, or not at all");
     }
     assert_eq!(place.arrivals("file").len(), 20, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_product_is_away_its_incidents_come_as_they_are_and_whole_behind_that() {
+    let (place, sandbox) = (Place::speaking(Dialect::Graph), still(20, unlimited()).await);
+    sandbox.faults().often(Endpoint::GraphList, 1.0, Fault::Partial(Missing::Alerts));
+    sandbox.faults().often(Endpoint::GraphAlerts, 1.0, Fault::Status(504));
+    place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+    let daemon = Daemon::start(&place);
+    wait_for("every incident", || 20 <= place.arrivals("file").len());
+    let seen = seen(&sandbox);
+    let is_whole =
+        |arrival: &&Arrival| arrival.incident.get() == seen[&key(arrival)].told(Dialect::Graph, sandbox.tenant_id());
+    assert_eq!(place.arrivals("file").iter().filter(is_whole).count(), 0, "each lacks its first alert");
+    sandbox.faults().clear();
+    wait_for("the alerts", || 20 <= place.arrivals("file").iter().filter(is_whole).count());
+    assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
+    assert_eq!(place.arrivals("file").len(), 40, "each once as it was and once whole");
 }
