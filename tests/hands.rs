@@ -23,7 +23,7 @@ use xdrelay::transport::http::{Options, client};
 use xdrelay::transport::secret::SecretSource;
 
 /// How long anything may take that should happen.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(180);
 
 /// A sandbox, and somebody who asks it.
 struct Source {

@@ -16,7 +16,7 @@ use xdrelay::sink::syslog::sender::Syslog;
 use xdrelay::sink::{Outgoing, Sink};
 
 /// How long anything may take that should happen.
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(90);
 /// How often something is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 

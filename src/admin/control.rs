@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::admin::server::SOCKET;
+use crate::transport::http::{body, causes};
 
 /// A daemon answers from memory, except for an incident, which waits for the quota and the API.
 const TIMEOUT: Duration = Duration::from_secs(150);
 /// Bytes of one line that is followed.
 const LINE_MAX: usize = 64 * 1024;
+/// Bytes of an answer at most: the largest is an incident, which no `max_incident_size` lets be larger than 1 GiB.
+const ANSWER_SIZE_MAX: u64 = 1 << 30;
 
 /// What a daemon answered.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ pub async fn connect(state_dir: &Path) -> Result<Option<Control>, String> {
         .no_proxy()
         .tls_backend_preconfigured(tls)
         .build()
-        .map_err(|error| crate::transport::http::causes(&error))?;
+        .map_err(|error| causes(&error))?;
     Ok(Some(Control { client, socket }))
 }
 
@@ -98,8 +101,7 @@ impl Control {
         let mut response = self.posting(path, what)?.send().await.map_err(|error| self.silent(&error))?;
         let status = response.status().as_u16();
         if status != 200 {
-            let body = response.text().await.map_err(|error| self.silent(&error))?;
-            return Ok(Reply { status, body });
+            return self.reply(response).await;
         }
         let mut rest = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.silent(&error))? {
@@ -122,14 +124,22 @@ impl Control {
 
     async fn whole(&self, request: reqwest::RequestBuilder) -> Result<Reply, String> {
         let response = request.timeout(TIMEOUT).send().await.map_err(|error| self.silent(&error))?;
+        self.reply(response).await
+    }
+
+    async fn reply(&self, response: reqwest::Response) -> Result<Reply, String> {
         let status = response.status().as_u16();
-        let body = response.text().await.map_err(|error| self.silent(&error))?;
+        let body = body(response, ANSWER_SIZE_MAX).await.map_err(|error| self.mute(&error))?;
+        let body = String::from_utf8(body).map_err(|error| self.mute(&error))?;
         Ok(Reply { status, body })
     }
 
     fn silent(&self, error: &reqwest::Error) -> String {
-        let causes = crate::transport::http::causes(error);
-        format!("the daemon at {} does not answer: {causes}", self.socket.display())
+        self.mute(&causes(error))
+    }
+
+    fn mute(&self, why: &dyn std::fmt::Display) -> String {
+        format!("the daemon at {} does not answer: {why}", self.socket.display())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::identity::cache::{Cache, Held};
 use crate::identity::grant::{self, Grant};
 use crate::identity::{Asked, Credential, Fingerprint, Proof, Settings, TokenError, managed_identity};
 use crate::model::page::excerpt;
+use crate::transport::blocking::Blocking;
 use crate::transport::blot::Blot;
 use crate::transport::call::Call;
 use crate::transport::http::{body, call_causes};
@@ -25,6 +26,8 @@ use crate::transport::proxy::Way;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same while the old token is still good: a slow sign-in must not delay what is new.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reading the credential's files and signing.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer at most. Tokens have a few KiB.
 const ANSWER_SIZE_MAX: u64 = 64 * 1024;
 
@@ -33,6 +36,8 @@ const ANSWER_SIZE_MAX: u64 = 64 * 1024;
 pub struct Tokens {
     http: reqwest::Client,
     settings: Settings,
+    /// That of the settings: files are read and keys sign.
+    credential: Blocking<Credential>,
     endpoint: Url,
     cache: Mutex<Cache>,
     way: Way,
@@ -53,7 +58,8 @@ impl Tokens {
         let cache = Mutex::new(Cache::new(rand::random()));
         let flight = tokio::sync::Mutex::new(());
         let (way, certificate_expires_at) = (Way::Direct, Mutex::new(None));
-        Self { http, settings, endpoint, cache, way, flight, certificate_expires_at }
+        let credential = Blocking::new(settings.credential.clone(), PROOF_TIMEOUT);
+        Self { http, settings, credential, endpoint, cache, way, flight, certificate_expires_at }
     }
 
     /// The same, with the way that its client goes.
@@ -120,12 +126,10 @@ impl Tokens {
     }
 
     async fn renew(&self, timeout: Duration) -> Result<Token, TokenError> {
-        let client_id = self.settings.client_id.as_deref();
-        let asked = Asked { client_id: client_id.unwrap_or_default(), endpoint: &self.endpoint };
-        let proof = self.settings.credential.proof(&asked).map_err(|error| refused(error.to_string()))?;
+        let proof = self.proof().await?;
         let fingerprint = match &proof {
             Some(proof) => proof.fingerprint,
-            None => managed_identity::fingerprint(client_id),
+            None => managed_identity::fingerprint(self.settings.client_id.as_deref()),
         };
         let expires_at = proof.as_ref().and_then(|proof| proof.expires_at);
         *self.certificate_expires_at.lock().unwrap_or_else(PoisonError::into_inner) = expires_at;
@@ -142,6 +146,19 @@ impl Tokens {
             Ok(grant) => Ok(cache.granted(grant, asked_at, fingerprint)),
             Err(error) => Err(cache.failed(error, Instant::now(), fingerprint)),
         }
+    }
+
+    /// Who we are, read anew; none where the host vouches for us.
+    async fn proof(&self) -> Result<Option<Proof>, TokenError> {
+        let (client_id, endpoint) = (self.settings.client_id.clone().unwrap_or_default(), self.endpoint.clone());
+        let made = self.credential.run(move |credential| {
+            let asked = Asked { client_id: &client_id, endpoint: &endpoint };
+            credential.proof(&asked).map_err(|error| refused(error.to_string()))
+        });
+        made.await.unwrap_or_else(|unfinished| {
+            let why = format!("the {} cannot be read: {unfinished}", self.credential());
+            Err(TokenError::Unavailable { why, after: Duration::ZERO })
+        })
     }
 
     /// The client credentials grant (RFC 6749 section 4.4) at Entra's v2 endpoint.

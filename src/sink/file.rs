@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
-use crate::sink::blocking::Blocking;
 use crate::sink::file::held::{Held, Obstacle, obstacle, sync_directory};
 use crate::sink::{Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
+use crate::transport::blocking::Blocking;
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "at least once: an event counts when its line is fsynced; a crash just before leaves no \

@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
 use crate::model::units::{Size, Span};
-use crate::sink::blocking::Blocking;
 use crate::sink::kafka::broker::{Manners, SignOn, is_host, is_loopback};
 use crate::sink::kafka::cluster::Cluster;
 use crate::sink::kafka::producer::{Form, Producer, TOPIC_LENGTH_MAX};
 pub use crate::sink::kafka::record::Compression;
 pub use crate::sink::kafka::sasl::Mechanism;
 use crate::sink::{Found, Line, Names, OpenError, Outgoing, Problem, Settings, Sink, problem};
+use crate::transport::blocking::Blocking;
 use crate::transport::secret::SecretSource;
 use crate::transport::tls;
 

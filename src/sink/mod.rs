@@ -2,7 +2,6 @@
 //! (`core/courier.rs`), and so are batches, retries and logging. The one match over the kinds is here.
 
 pub mod azure_monitor;
-mod blocking;
 pub mod elasticsearch;
 pub mod file;
 pub mod http;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::courier::DeliverError;
 use crate::model::names::Seq;
-use crate::sink::blocking::Blocking;
 use crate::sink::{OpenError, Outgoing, Settings, Sink};
+use crate::transport::blocking::Blocking;
 
 /// What is promised of delivery.
 pub(crate) const GUARANTEE: &str = "best effort: an event counts when the operating system took its line; what the reader \

@@ -2,6 +2,7 @@
 //! and the connections of syslog.
 
 pub mod address;
+pub(crate) mod blocking;
 pub mod blot;
 pub(crate) mod call;
 pub mod datagram;

@@ -86,7 +86,7 @@ async fn a_token_is_renewed_ahead_of_its_end() {
     let sign_in = SignIn::start([granted("a", 2), granted("b", 3600)]).await;
     let start = Instant::now();
     while name(&sign_in.tokens).await == "a" {
-        assert!(start.elapsed() < Duration::from_secs(20), "it is never renewed");
+        assert!(start.elapsed() < Duration::from_secs(60), "it is never renewed");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(sign_in.server.asked().len(), 2);

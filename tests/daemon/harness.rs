@@ -23,7 +23,7 @@ use xdrelay::sandbox::world::World;
 use xdrelay::transport::http::{Options, client};
 
 /// How long anything may take that should happen.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
 /// How often something is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

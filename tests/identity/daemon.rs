@@ -95,7 +95,7 @@ async fn days_left(daemon: &Daemon) -> Option<u64> {
 async fn wait_for_days(daemon: &Daemon, days: u64) {
     let start = std::time::Instant::now();
     while days_left(daemon).await != Some(days) {
-        assert!(start.elapsed() < Duration::from_secs(60), "{days} days are not seen: {}", daemon.log());
+        assert!(start.elapsed() < Duration::from_secs(180), "{days} days are not seen: {}", daemon.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -275,7 +275,7 @@ async fn a_token_is_renewed_with_a_new_assertion_each_time() {
     let start = std::time::Instant::now();
     while provider.outcomes().len() < 3 {
         tokens.token().await.expect("a token");
-        assert!(start.elapsed() < Duration::from_secs(60), "it is never renewed: {:?}", provider.outcomes());
+        assert!(start.elapsed() < Duration::from_secs(180), "it is never renewed: {:?}", provider.outcomes());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(provider.outcomes().iter().all(|said| said.starts_with("granted")), "{:?}", provider.outcomes());

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should happen.
-pub(crate) const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const BOUND: Duration = Duration::from_secs(90);
 /// How long a look is for something that should not come.
 const LOOK: Duration = Duration::from_millis(50);
 /// What librelp answers to `open`.

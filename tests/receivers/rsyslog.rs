@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::skipped::skipped;
 
 /// How long anything may take that should happen.
-pub(crate) const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const BOUND: Duration = Duration::from_secs(90);
 
 /// The longest message it takes.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024;

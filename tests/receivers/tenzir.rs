@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take to start, or to write down what it has.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(180);
 /// How often something is looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The engine is in the package.

@@ -89,10 +89,10 @@ async fn a_stalled_call_ends_with_the_client_or_the_sandbox() {
         () = arrived(1) => {} // and the client leaves
     }
     let patient = tokio::spawn(heard(visitor.client.get(url)));
-    tokio::time::timeout(Duration::from_secs(20), arrived(2)).await.expect("it arrives");
-    let stopped = tokio::time::timeout(Duration::from_secs(20), visitor.sandbox.stop());
+    tokio::time::timeout(Duration::from_secs(60), arrived(2)).await.expect("it arrives");
+    let stopped = tokio::time::timeout(Duration::from_secs(60), visitor.sandbox.stop());
     stopped.await.expect("stopping has a bound");
-    let answer = tokio::time::timeout(Duration::from_secs(20), patient).await.expect("the call ends");
+    let answer = tokio::time::timeout(Duration::from_secs(60), patient).await.expect("the call ends");
     assert!(answer.expect("no panic").is_err());
 }
 

@@ -390,11 +390,11 @@ async fn a_live_tenant_lives_by_itself() {
     let knobs = xdrelay::sandbox::knobs::Knobs::demo();
     *visitor.sandbox.world() = xdrelay::sandbox::world::World::new(knobs);
     let begun = async || 12 <= visitor.list("").await.ids().len();
-    tokio::time::timeout(Duration::from_secs(20), async { while !begun().await {} }).await.expect("life begins");
+    tokio::time::timeout(Duration::from_secs(60), async { while !begun().await {} }).await.expect("life begins");
     // The clock is moved, not waited for.
     visitor.sandbox.settings().clock_offset_ms = 30_000;
     let grown = async || 30 <= visitor.list("").await.ids().len();
-    tokio::time::timeout(Duration::from_secs(20), async { while !grown().await {} }).await.expect("life goes on");
+    tokio::time::timeout(Duration::from_secs(60), async { while !grown().await {} }).await.expect("life goes on");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ use xdrelay::model::names::{Seq, SinkName};
 use xdrelay::sink::{Config, OpenError, Sink};
 
 /// How long anything may take that should happen.
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(90);
 
 /// A token in a file, which lasts as long as this.
 struct Token {

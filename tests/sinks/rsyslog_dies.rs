@@ -26,7 +26,7 @@ const KILLS: u32 = 5;
 /// The connection has to be alive for so long after an event. rsyslog reads what its kernel holds in a fraction of that.
 const SYSLOG: &str = "kind = \"syslog\"\nsettle = \"4s\"\n";
 /// How long the stream may stand still.
-const STILL_MAX: Duration = Duration::from_secs(60);
+const STILL_MAX: Duration = Duration::from_secs(180);
 /// How often the receiver is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -5,11 +5,11 @@ use serde::Deserialize;
 
 use crate::model::page::excerpt;
 use crate::sink::Found;
-use crate::sink::blocking::Blocking;
 use crate::sink::elasticsearch::Config;
 use crate::sink::elasticsearch::auth::Auth;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::client::client;
+use crate::transport::blocking::Blocking;
 use crate::transport::http::{call_causes, is_loopback};
 
 /// How a cluster introduces itself.

@@ -11,7 +11,6 @@ use url::Url;
 use crate::core::courier::{DeliverError, Refusal};
 use crate::model::names::Seq;
 use crate::model::page::excerpt;
-use crate::sink::blocking::Blocking;
 use crate::sink::elasticsearch::auth::Auth;
 use crate::sink::elasticsearch::items::{Cause, Items, Verdict};
 use crate::sink::elasticsearch::{Config, bulk};
@@ -21,6 +20,7 @@ use crate::sink::http::client::client;
 use crate::sink::http::credential::Credential;
 use crate::sink::partly::Partly;
 use crate::sink::{OpenError, Outgoing, Sink};
+use crate::transport::blocking::Blocking;
 use crate::transport::http::{body, call_causes, is_loopback, retry_after};
 
 /// A call that makes several requests starts no further one after this time: what is answered counts.

@@ -7,7 +7,6 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::core::courier::DeliverError;
 use crate::model::names::{EventId, Seq};
-use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
 use crate::sink::http::client::client;
@@ -15,6 +14,7 @@ use crate::sink::http::credential::Credential;
 use crate::sink::http::{Auth, Config, fixed_header};
 use crate::sink::partly::{Partly, reached};
 use crate::sink::{OpenError, Outgoing, Sink};
+use crate::transport::blocking::Blocking;
 use crate::transport::http::{causes, is_loopback};
 
 /// A call that makes several requests starts no further one after this time: what is answered counts, and a slow receiver does

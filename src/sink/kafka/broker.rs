@@ -9,11 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::sink::blocking::Blocking;
 use crate::sink::kafka::fault::{CREDENTIAL_REMEDY, Fault, Verdict, verdict};
 use crate::sink::kafka::message::{self, Request, Versions};
 use crate::sink::kafka::sasl::{self, Mechanism, Scram};
 use crate::sink::kafka::wire::{Garbled, Reader};
+use crate::transport::blocking::Blocking;
 use crate::transport::secret::SecretSource;
 use crate::transport::stream::{Stream, StreamError, Target, Wire};
 use crate::transport::tls;

@@ -6,7 +6,6 @@ use url::Url;
 use crate::core::courier::DeliverError;
 use crate::model::units::Span;
 use crate::sink::OpenError;
-use crate::sink::blocking::Blocking;
 use crate::sink::http::answer::Answer;
 use crate::sink::http::body::compress;
 use crate::sink::http::client::client;
@@ -15,6 +14,7 @@ use crate::sink::splunk_hec::Config;
 use crate::sink::splunk_hec::ack::Question;
 use crate::sink::splunk_hec::endpoint::Endpoints;
 use crate::sink::splunk_hec::reply::Reply;
+use crate::transport::blocking::Blocking;
 use crate::transport::http::{causes, is_loopback};
 use crate::transport::secret::SecretSource;
 

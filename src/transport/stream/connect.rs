@@ -57,7 +57,11 @@ pub(super) async fn sign_on(
     peer: &str,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, StreamError> {
     let untrusted = |why: String| StreamError::Untrusted(why);
-    let settings = config.client(None).map_err(|error| untrusted(error.to_string()))?;
+    // Its files are read, however long that takes: whoever connects waits, and nobody else.
+    let config = config.clone();
+    let settings = tokio::task::spawn_blocking(move || config.client(None)).await;
+    let settings = settings.map_err(|error| StreamError::Broken(error.to_string()))?;
+    let settings = settings.map_err(|error| untrusted(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| untrusted(format!("{host:?} is no name that a certificate could hold")))?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(settings));

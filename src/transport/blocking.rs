@@ -1,4 +1,5 @@
-//! What blocks, beside the runtime: one piece of work at a time, and nobody waits for it for ever. It retries nothing.
+//! What blocks, as files and keys do, beside the runtime: one piece of work at a time, and nobody waits for it for ever. It retries
+//! nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
