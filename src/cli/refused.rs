@@ -155,13 +155,15 @@ impl Chosen {
         }
         let is_alone = matches!(source, Source::Alone(_));
         source.close().await?;
-        output::line(match act {
-            Act::Retry if is_alone => {
-                format!("{done} events wait for sink {sink} once more; they go out when the daemon runs")
-            }
-            Act::Retry => format!("{done} events go to sink {sink} once more"),
-            Act::Drop => format!("{done} events that sink {sink} refused are forgotten"),
-        })?;
+        if 0 < done || unknown.is_empty() {
+            output::line(match act {
+                Act::Retry if is_alone => {
+                    format!("{done} events wait for sink {sink} once more; they go out when the daemon runs")
+                }
+                Act::Retry => format!("{done} events go to sink {sink} once more"),
+                Act::Drop => format!("{done} events that sink {sink} refused are forgotten"),
+            })?;
+        }
         // With --all, what somebody else took care of in the meantime is none of our business.
         if unknown.is_empty() || self.all {
             return Ok(());

@@ -74,6 +74,8 @@ fn behind(config: &Config, status: &Status, store: &Store) -> Vec<String> {
 fn verdict(status: &Status, waiting: &[String]) -> Ending {
     let unread: Vec<_> = status.tenants.iter().filter(|(_, tenant)| tenant.rounds == 0).collect();
     if unread.is_empty() && waiting.is_empty() {
+        let events: u64 = status.tenants.values().map(TenantStatus::events_total).sum();
+        tracing::info!(tenants = status.tenants.len(), events, "one round is complete, everything is delivered");
         return Ending::Complete;
     }
     let tenants = unread.iter().map(|(name, tenant)| {

@@ -121,13 +121,13 @@ async fn the_effective_configuration_shows_no_secret() {
 async fn a_round_delivers_everything_and_the_next_one_only_what_is_new() {
     in_both_dialects(|dialect| async move {
         let (place, sandbox) = place_speaking(dialect, 250).await;
-        place.command(&["run", "--once"]).expect(0, &[]);
+        place.command(&["run", "--once"]).expect(0, &["one round is complete", "events=250\n"]);
         assert_eq!(place.arrivals("file").len(), 250);
         let now = sandbox.now();
         sandbox.world().create_sized(now, 3_000);
-        place.command(&["run", "--once"]).expect(0, &[]);
+        place.command(&["run", "--once"]).expect(0, &["one round is complete", "events=1\n"]);
         assert_eq!(place.arrivals("file").len(), 251);
-        place.command(&["run", "--once"]).expect(0, &[]);
+        place.command(&["run", "--once"]).expect(0, &["one round is complete", "events=0\n"]);
         assert_eq!(place.arrivals("file").len(), 251);
     });
 }

@@ -104,6 +104,8 @@ async fn what_a_sink_refused_is_listed_shown_retried_and_dropped() {
     place.command(&["refused", "retry", "hook", &seq(2), &seq(1)]).expect(0, &["2 events"]);
     wait_for("both, in their order", || choosy.taken().split_off(4) == [ids(1), ids(2)]);
     place.command(&["refused", "drop", "hook", &seq(3), &seq(1)]).expect(66, &["1 events", &seq(1)]);
+    let in_vain = place.command(&["refused", "retry", "hook", &seq(1)]);
+    assert_eq!(in_vain.expect(66, &["has not refused", &seq(1)]).out, "");
     assert_eq!(daemon.stop("TERM"), 0);
 
     // And without a daemon.
