@@ -1,7 +1,10 @@
 //! Secrets from files and the environment. A secret is in no configuration, no log, no error and no dump.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -97,14 +100,19 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
 /// Everything in a file with something secret in it: a key, a chain of certificates with one. At most 64 KiB.
 ///
 /// # Errors
-/// It cannot be read, or it is larger.
+/// It cannot be read, it is no file, as a pipe that one reader empties for all, or it is larger.
 pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     use std::io::Read;
     let fail = |why: &dyn std::fmt::Display| SecretError::File { path: path.to_owned(), why: why.to_string() };
-    let file = std::fs::File::open(path).map_err(|error| fail(&error))?;
+    // Opening a pipe that nobody writes to would wait for ever.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| fail(&error))?;
+    let about = file.metadata().map_err(|error| fail(&error))?;
+    if !about.is_file() {
+        return Err(fail(&"it is no regular file"));
+    }
     // Large enough from the start: what grows leaves copies behind.
-    let size = file.metadata().map_or(0, |about| about.len().min(SECRET_SIZE_MAX));
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 64));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(about.len().min(SECRET_SIZE_MAX) as usize + 64));
     file.take(SECRET_SIZE_MAX + 1).read_to_end(&mut bytes).map_err(|error| fail(&error))?;
     match SECRET_SIZE_MAX < bytes.len() as u64 {
         true => Err(fail(&format_args!("it is larger than {SECRET_SIZE_MAX} bytes"))),
@@ -114,6 +122,7 @@ pub fn read_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
     use secrecy::ExposeSecret;
 
     use super::*;
@@ -141,6 +150,10 @@ mod tests {
         check(&SecretSource::file(&path), "is empty");
         std::fs::write(&path, vec![b'x'; 70_000]).expect("written");
         check(&SecretSource::file(&path), "larger");
+        check(&SecretSource::file(dir.path()), "no regular file");
+        let pipe = dir.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        check(&SecretSource::file(&pipe), "no regular file");
         check(&SecretSource { file: None, env: Some("XDRELAY_NOT_SET_ANYWHERE".into()) }, "not set");
         check(&SecretSource::default(), "either");
     }
