@@ -15,7 +15,7 @@ use outgoing::{outgoing, several};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use why::why;
 use xdrelay::core::courier::{DeliverError, Refusal};
 use xdrelay::format::fit::fit;
@@ -325,7 +325,9 @@ async fn a_token_is_never_repeated_in_a_message() {
 #[tokio::test]
 async fn a_far_side_that_is_away_is_asked_again() {
     let azure = Azure::start().await;
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("bound").local_addr().expect("an address").port();
+    let nobody = TcpSocket::new_v4().expect("a socket");
+    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let port = nobody.local_addr().expect("an address").port();
     let check = async |setting: &str, word: &str| {
         let (kind, why) = why(azure.sink(setting).deliver(&several([1], 20)).await.expect_err(setting));
         assert!(kind == "retry" && why.contains(word), "{why}");

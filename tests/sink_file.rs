@@ -251,7 +251,9 @@ fn missing_rights_pause_and_name_the_remedy() {
     mode(&logs, 0o555);
     // Root may write everywhere, so there it is another user who tries, with a copy of this program that he may read.
     let program = dir.path().join("tests");
-    fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+    // Not by ourselves: what another thread starts meanwhile would have the copy open for writing, and nobody could run it.
+    let copied = Command::new("cp").arg(std::env::current_exe().expect("this program")).arg(&program).status();
+    assert!(copied.expect("cp").success());
     let mut child = Command::new(program);
     child.args(["--exact", "the_writer_without_rights"]).env("XDRELAY_TEST_WITHOUT_RIGHTS", logs.join("x.ndjson"));
     if fs::metadata(dir.path()).expect("metadata").uid() == 0 {

@@ -19,7 +19,7 @@ use receivers::http::Receiver;
 use receivers::tls::Authority;
 use skipped::skipped;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use why::why;
 use xdrelay::core::courier::{DeliverError, Refusal};
 use xdrelay::model::names::{Seq, SinkName};
@@ -225,7 +225,9 @@ async fn a_rotated_secret_counts_at_once_and_is_never_repeated() {
 
 #[tokio::test]
 async fn a_far_side_that_is_away_stops_no_start_and_is_asked_again() {
-    let port = TcpListener::bind("127.0.0.1:0").await.expect("bound").local_addr().expect("an address").port();
+    let nobody = TcpSocket::new_v4().expect("a socket");
+    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let port = nobody.local_addr().expect("an address").port();
     let mut sink = sink(&format!("http://127.0.0.1:{port}/token-in-the-path"), "");
     let (kind, why) = why(sink.deliver(&several([1], 20)).await.expect_err("nobody there"));
     assert!(kind == "retry" && why.contains("refused") && why.contains(&port.to_string()), "{why}");

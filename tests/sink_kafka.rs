@@ -256,10 +256,10 @@ async fn a_batch_is_no_larger_than_a_message_may_be() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_given_up_in_time() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let gone = free.local_addr().expect("an address").to_string();
-    drop(free);
+    let gone = nobody.local_addr().expect("an address").to_string();
     let check = async |brokers: &str, word: &str| {
         let mut sink = sink(brokers, "incidents", "timeout = '300ms'");
         let (kind, text) = why(sink.deliver(&several(1..=2, 20)).await.expect_err("nobody"));

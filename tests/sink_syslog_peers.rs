@@ -244,5 +244,7 @@ async fn an_unreachable_port_is_an_error_on_every_transport() {
         assert_eq!(sink.deliver(&[]).await, Ok(None), "nothing is connected before there is something to send");
         let delivery = sink.deliver(&[event(1, 10)]).await;
         assert!(is_retry(&delivery), "{scheme}: {delivery:?}");
+        let of_several = sink.deliver(&[event(1, 10), event(2, 10), event(3, 10)]).await;
+        assert!(is_retry(&of_several), "{scheme}: {of_several:?}");
     }
 }

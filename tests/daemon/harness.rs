@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use xdrelay::model::dialect::Dialect;
@@ -360,7 +361,7 @@ impl Daemon {
 
     /// What it and the ones before it said.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Where its admin endpoints listen, as its log says.
@@ -468,10 +469,15 @@ pub(crate) fn web() -> reqwest::Client {
     client(&Options { timeout: Duration::from_secs(20), loopback: true, ..Options::default() }).expect("a client")
 }
 
-/// A port of loopback that nobody listens on.
+/// A port of loopback that nobody listens on, kept for as long as the test's process lives: nobody else is given it, and who asks
+/// for it by its number may listen there.
 pub(crate) fn closed_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("set");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    let port = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address").port();
+    std::mem::forget(socket);
+    port
 }
 
 /// A duration from the environment, such as `2m`.

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use xdrelay::sandbox::server::Sandbox;
 
+use crate::harness::wait_for;
+
 /// A request larger than this is none of ours.
 const REQUEST_MAX: usize = 64 * 1024;
 
@@ -69,6 +71,8 @@ impl Asked {
     }
 }
 
+/// Held by each request that goes through to the sandbox.
+type Passing = Arc<()>;
 type Decide = Box<dyn FnMut(&Asked) -> Act + Send>;
 
 /// The gate. It ends with the test's runtime.
@@ -80,7 +84,7 @@ pub(crate) struct Gate {
 
 struct Shared {
     sandbox: SocketAddr,
-    decide: Mutex<Decide>,
+    decide: Mutex<(Decide, Passing)>,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -103,8 +107,11 @@ impl Gate {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, sandbox.url().port().expect("a port")));
-        let shared =
-            Arc::new(Shared { sandbox: upstream, decide: Mutex::new(Box::new(decide)), asked: Mutex::new(Vec::new()) });
+        let shared = Arc::new(Shared {
+            sandbox: upstream,
+            decide: Mutex::new((Box::new(decide), Arc::default())),
+            asked: Mutex::default(),
+        });
         let url = match acceptor {
             None => format!("http://127.0.0.1:{port}/"),
             Some(_) => format!("https://localhost:{port}/"),
@@ -113,9 +120,11 @@ impl Gate {
         Self { url, shared }
     }
 
-    /// From now on this decides.
+    /// From now on this decides, and what was let through before that has had its answer.
     pub(crate) fn decide(&self, decide: impl FnMut(&Asked) -> Act + Send + 'static) {
-        *self.shared.decide.lock().expect("no panic") = Box::new(decide);
+        let next: (Decide, Passing) = (Box::new(decide), Arc::default());
+        let (_, before) = std::mem::replace(&mut *self.shared.decide.lock().expect("no panic"), next);
+        wait_for("what was let through", || Arc::strong_count(&before) == 1);
     }
 
     /// What it was asked so far.
@@ -176,7 +185,11 @@ async fn serve(
 ) -> io::Result<()> {
     let Some(asked) = read(&mut stream).await? else { return Ok(()) };
     shared.asked.lock().expect("no panic").push(asked.clone());
-    let act = (shared.decide.lock().expect("no panic"))(&asked);
+    let (act, passing) = {
+        let (decide, passing) = &mut *shared.decide.lock().expect("no panic");
+        (decide(&asked), Arc::clone(passing))
+    };
+    let _passing = matches!(act, Act::Pass | Act::Ask(_) | Act::Edit(_)).then_some(passing);
     match act {
         Act::Pass => stream.write_all(&shared.forward(&asked, &asked.target, true).await?).await?,
         Act::Ask(target) => stream.write_all(&shared.forward(&asked, &target, true).await?).await?,

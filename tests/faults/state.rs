@@ -7,7 +7,8 @@ use rand::RngExt;
 use xdrelay::sandbox::calls::Endpoint;
 use xdrelay::sandbox::faults::Fault;
 
-use crate::harness::{Daemon, Place, QUICK, assert_whole_lines, in_both_dialects, lively, wait_for};
+use crate::IMPATIENT;
+use crate::harness::{Daemon, Place, assert_whole_lines, in_both_dialects, lively, wait_for};
 use crate::truth::{assert_once, missing_in};
 
 /// `grace` of the harness.
@@ -34,7 +35,7 @@ async fn a_stop_under_load_ends_within_the_grace_and_repeats_nothing() {
             Fault::Slow { pieces: 5, pause: Duration::from_millis(50) },
         );
         let slow = "[sinks.slow]\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\n\n";
-        place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file"), slow]);
+        place.configure(&[IMPATIENT, &place.tenant("contoso", &sandbox), &place.file_sink("file"), slow]);
         let mut slowest = Duration::ZERO;
         for _ in 0..STOPS {
             let before = place.arrivals("file").len();

@@ -166,12 +166,8 @@ async fn nothing_is_sent_to_whoever_cannot_prove_who_he_is() {
     let daemon = Daemon::start(&place);
     wait_for("everything of the good one", || missing(&good, "good", &place.arrivals("file")).is_empty());
     for (name, words) in &expected {
-        let lines = || {
-            let log = daemon.log();
-            log.lines().filter(|line| line.contains(&format!("tenant={name} "))).map(str::to_owned).collect::<Vec<_>>()
-        };
-        wait_for(&format!("a word of {name}"), || !lines().is_empty());
-        assert!(lines().iter().any(|line| line.contains(words)), "{words:?} is not said of {name}: {:#?}", lines());
+        let is_said = |line: &str| line.contains(&format!("tenant={name} ")) && line.contains(words);
+        wait_for(&format!("{words:?} to be said of {name}"), || daemon.log().lines().any(is_said));
     }
     assert_eq!(daemon.stop("TERM"), 0);
     for (case, gate, ..) in &gates {

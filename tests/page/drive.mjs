@@ -3,8 +3,8 @@
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const BOUND = 20_000;
-const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox", "--disable-gpu"] });
+const BOUND = 60_000;
+const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox", "--disable-gpu"], timeout: 90_000 });
 let context = null, page = null;
 let noted = { console: [], requests: [], errors: [] };
 

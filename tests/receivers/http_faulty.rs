@@ -59,7 +59,7 @@ impl Faulty {
 
     /// The requests up to now.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        let text = std::fs::read_to_string(&self.requests).unwrap_or_default();
+        let text = String::from_utf8_lossy(&std::fs::read(&self.requests).unwrap_or_default()).into_owned();
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         lines.map(|line| serde_json::from_str(line).expect("a request")).collect()
     }

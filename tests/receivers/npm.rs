@@ -26,7 +26,7 @@ pub(crate) fn installed(name: &str, files: &[&str]) -> Result<PathBuf, String> {
         return Ok(place);
     }
     let npm = Command::new("npm")
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", "--fetch-retries=1"])
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=30000", "--fetch-retries=4"])
         .current_dir(&place)
         .output()
         .map_err(|error| format!("npm cannot be run: {error}; install Node.js 20 or newer with npm"))?;

@@ -69,9 +69,9 @@ impl Tenzir {
 
     /// What came out of the pipeline up to now, whole lines only.
     pub(crate) fn received(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(&self.received).expect("readable");
-        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        lines.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        let bytes = std::fs::read(&self.received).expect("readable");
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        lines.map(|line| serde_json::from_slice(line).expect("a line of JSON")).collect()
     }
 
     /// Waits until at least so many came out of it, and answers all of them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use xdrelay::core::courier::DeliverError;
 use xdrelay::model::names::{EventId, Seq};
 
@@ -75,8 +75,10 @@ async fn an_answer_that_breaks_off_or_never_comes_does_not_count() {
     )
     .await;
     check("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{\"errors\":false", "larger than the limit").await;
-    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("bound").local_addr().expect("an address");
-    let error = sink(&format!("http://{nobody}"), "").deliver(&several(1..=1, 20)).await.expect_err("nobody");
+    let nobody = TcpSocket::new_v4().expect("a socket");
+    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let port = nobody.local_addr().expect("an address").port();
+    let error = sink(&format!("http://127.0.0.1:{port}"), "").deliver(&several(1..=1, 20)).await.expect_err("nobody");
     assert!(why(error).1.contains("cannot be reached"));
 }
 

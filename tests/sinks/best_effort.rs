@@ -25,7 +25,9 @@ async fn a_socket_that_nobody_reads_holds_up_nobody_else() {
     let udp = format!("[sinks.udp]\nkind = \"syslog\"\naddress = \"udp://{gone}\"\n{room}\n\n");
     place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file"), &unix, &udp]);
     let daemon = Daemon::start(&place);
-    wait_for("both to be stuck", || ["unix", "udp"].iter().all(|sink| status(&place, sink)["state"] == "retrying"));
+    for sink in ["unix", "udp"] {
+        wait_for(&format!("{sink} to be stuck"), || status(&place, sink)["state"] == "retrying");
+    }
     let before = place.arrivals("file").len();
     wait_for("the file to go on", || before + 30 <= place.arrivals("file").len());
     let stuck = acknowledged(&place, "unix");

@@ -20,7 +20,7 @@ impl Disk {
     fn mount(dir: PathBuf) -> Option<Self> {
         fs::create_dir(&dir).expect("a directory");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=2m", "xdrelay-test"]).arg(&dir).stderr(Stdio::null());
+        mount.args(["-t", "tmpfs", "-o", "size=16m", "xdrelay-test"]).arg(&dir).stderr(Stdio::null());
         if mount.status().is_ok_and(|status| status.success()) {
             return Some(Self { dir });
         }

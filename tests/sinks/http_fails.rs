@@ -37,7 +37,7 @@ async fn nothing_is_lost_whatever_a_receiver_answers() {
     let poison: Vec<String> = guilty.iter().filter(|number| **number != large).map(u64::to_string).collect();
     let often: BTreeMap<&str, f64> = OFTEN.into();
     receiver.order(&json!({ "next": scripted, "often": often, "seed": seed, "poison": poison, "max": BODY_BYTES_MAX }));
-    let hook = hook(&receiver, "batch_events = 20\ntimeout = \"1s\"");
+    let hook = hook(&receiver, "batch_events = 20\ntimeout = \"3s\"");
     place.configure(&[QUICK, &place.tenant("contoso", &sandbox), &place.file_sink("file"), &hook]);
     let daemon = Daemon::start(&place);
     live(&sandbox);

@@ -157,7 +157,8 @@ impl Syslog {
         Stream::connect(target).await.map_err(failure)
     }
 
-    /// Sends one datagram each. An error counts for all of them: nobody says which ones got through before it.
+    /// Sends one datagram each. Over UDP an error counts for all of them: it came back for one of those before it, nobody says for
+    /// which, and it is told once. A Unix socket keeps what has left.
     async fn send_datagrams(&self, link: Link, events: &[Outgoing], messages: &[Vec<u8>]) -> Sent {
         let (socket, since) = match link {
             Link::Datagram { socket, since } if since.elapsed() < RESOLVE_EVERY => (socket, since),
@@ -168,6 +169,7 @@ impl Syslog {
                 (self.socket().await?, Instant::now())
             }
         };
+        let is_udp = !matches!(self.address, Address::Unix(_));
         let mut left = None;
         for (event, message) in events.iter().zip(messages) {
             let failure = match socket.send(message).await {
@@ -176,7 +178,9 @@ impl Syslog {
                     continue;
                 }
                 // What has left counts; the next call begins with this event and says what is wrong with it.
-                Err(_) if left.is_some() => return Ok((Link::Datagram { socket, since }, left)),
+                Err(error) if left.is_some() && !(is_udp && matches!(error, DatagramError::Broken(_))) => {
+                    return Ok((Link::Datagram { socket, since }, left));
+                }
                 Err(error @ DatagramError::TooLarge) => {
                     DeliverError::Refused(vec![Refusal { seq: event.seq, why: error.to_string() }])
                 }
