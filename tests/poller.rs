@@ -311,11 +311,31 @@ fn a_rejected_token_is_renewed_at_once_and_then_no_more() {
 fn a_429_keeps_both_readers_away_for_as_long_as_it_says() {
     let mut table = Table::running();
     table.fetch(Reader::Tail);
-    table.fail(Reader::Tail, FetchError::Throttled { after: Some(seconds(200)), why: "quota".into() });
+    table.fail(Reader::Tail, throttled(200, false));
     assert!(seconds(200) <= table.pause(Reader::Sweep));
-    let absurd = FetchError::Throttled { after: Some(seconds(1_000_000_000)), why: "quota".into() };
-    table.fail(Reader::Sweep, absurd);
+    table.fail(Reader::Sweep, throttled(1_000_000_000, false));
     assert!(table.pause(Reader::Tail) <= seconds(3601), "nobody sends us away for longer than an hour");
+}
+
+#[test]
+fn a_429_for_single_incidents_keeps_nobody_from_the_list() {
+    let mut table = Table::running();
+    table.fetch(Reader::Sweep);
+    for _ in 0..20 {
+        table.fail(Reader::Sweep, throttled(3000, true));
+        assert!(table.pause(Reader::Tail) <= seconds(5), "the tail reads on");
+        table.answer(Reader::Tail, rows(0..0));
+        let (query, _) = table.fetch(Reader::Sweep);
+        assert_eq!((query.window.to, query.top), (None, 10), "and nothing is gone around");
+    }
+    let before = table.now;
+    table.fail(Reader::Sweep, throttled(3000, true));
+    table.fetch(Reader::Sweep);
+    assert!(table.now.since(before) <= seconds(60), "it is tried again soon: the list is not what is used up");
+}
+
+fn throttled(after: u64, of_one: bool) -> FetchError {
+    FetchError::Throttled { after: Some(seconds(after)), of_one, why: "quota".into() }
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn failure(number: u8) -> FetchError {
     let why = "made up".to_owned();
     let after = (number & 8 != 0).then(|| Duration::from_secs(u64::from(number) * 3));
     match number % 8 {
-        0 => FetchError::Throttled { after, why },
+        0 => FetchError::Throttled { after, of_one: number & 16 != 0, why },
         1 => FetchError::Unavailable { after, why },
         2 => FetchError::Unauthorized { why },
         3 => FetchError::Refused { why },

@@ -55,7 +55,10 @@ impl Answer {
                 why: format!("{why}; there is no such API here: check api_url and cloud"),
             },
             407 => FetchError::Unavailable { after, why: format!("{why}; {SIGN_IN}") },
-            429 => FetchError::Throttled { after: after.or_else(|| wait_in(&self.message())), why },
+            429 => {
+                let after = after.or_else(|| wait_in(&self.message()));
+                FetchError::Throttled { after, of_one: endpoint.is_of_one(), why }
+            }
             300..=399 => match redirect_target(&self.headers, &self.asked.url) {
                 Some(target) => FetchError::Unavailable {
                     after,

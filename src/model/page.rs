@@ -74,6 +74,8 @@ pub enum FetchError {
     Throttled {
         /// What `Retry-After` or the body says.
         after: Option<Duration>,
+        /// It was a call for one incident: these have a quota of their own, and the list may be asked meanwhile.
+        of_one: bool,
         /// The server's words.
         why: String,
     },

@@ -269,7 +269,7 @@ impl Asker<'_> {
                 Some(charged) => break charged,
                 None if PATIENCE < wait => {
                     let why = format!("the quota of single incidents is used up for {} s", wait.as_secs());
-                    return Err(FetchError::Throttled { after: Some(wait), why }.into());
+                    return Err(FetchError::Throttled { after: Some(wait), of_one: true, why }.into());
                 }
                 None => tokio::time::sleep(wait.clamp(LOOK_EVERY, LONGEST_WAIT)).await,
             }

@@ -15,11 +15,9 @@ use crate::admin::replay::{Desk, Order};
 use crate::admin::server::{self, AskError, Eyes};
 use crate::config::Config;
 use crate::core::poller::Reader;
-use crate::model::moment::Moment;
 use crate::model::names::{IncidentId, SinkName, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::run::ask;
-use crate::run::clock::Clock;
 use crate::run::deliver::Delivery;
 use crate::run::reload::{self, Load, Reloader};
 use crate::run::replay::{self, Replayer};
@@ -27,7 +25,7 @@ use crate::run::signal::Signals;
 use crate::run::supervise::Loops;
 use crate::run::tenant::{Access, Surroundings, Tenant, seed};
 use crate::run::tenants::{self, ByName, Tenants};
-use crate::run::{intake, notify, round};
+use crate::run::{forget, intake, notify, round};
 use crate::store::error::{OpenError, StoreError};
 use crate::store::open::Recovery;
 use crate::store::{self, Store};
@@ -37,8 +35,6 @@ use crate::transport::http::HttpError;
 const ASKS_MAX: usize = 16;
 /// Between two looks at whether everything has gone out.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often marks of incidents that were not seen for `poll.remember` are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// How long to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +138,7 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
     serve(&config, eyes, &handle, &stop_delivering, &services).await?;
     let (teller, stop_telling) = (herald.clone(), stop_delivering.clone());
     services.spawn(async move { teller.serve(&stop_telling).await });
-    services.spawn(forget(store.clone(), around.clock, tenants.clone(), stop_delivering.clone()));
+    services.spawn(forget::forget(store.clone(), around.clock, tenants.clone(), stop_delivering.clone()));
     spawn_replays(&services, Replayer::new(tenants.clone(), intakes.clone()), ordered, &stop_reading);
     if let (Some(load), Until::Stopped) = (handle.load.clone(), until) {
         let running = config.clone();
@@ -178,18 +174,6 @@ pub async fn run(config: Config, until: Until, handle: Handle) -> Result<Ending,
         Err(_) => tracing::warn!("the store does not close; what is durable is, the next start goes on from it"),
     }
     Ok(ending)
-}
-
-/// Forgets what was remembered of incidents that nobody has seen for longer than any tenant wants to know of them.
-async fn forget(store: Store, clock: Clock, tenants: Tenants, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
-        let remember = tenants.all().values().map(|tenant| tenant.remember).max().unwrap_or_default();
-        let older_than = Moment::from_nanos(0) + clock.now().since_epoch().saturating_sub(remember);
-        match store.evict(older_than).await {
-            Ok(marks) => tracing::debug!(marks, "forgot incidents that were not seen for long"),
-            Err(error) => tracing::warn!(%error, "marks cannot be forgotten at the moment"),
-        }
-    }
 }
 
 /// Opens the store and says loudly what had to be made again.

@@ -6,6 +6,7 @@ pub mod clock;
 mod complete;
 pub mod daemon;
 mod deliver;
+mod forget;
 mod herald;
 mod intake;
 mod notify;

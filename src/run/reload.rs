@@ -56,6 +56,9 @@ struct Plan {
     removed: Vec<TenantName>,
     /// Added, and for a sink that is not there before the restart: read now, its events would pass that sink by.
     held: Vec<(TenantName, SinkName)>,
+    /// By the sink that runs: tenants at work that it is not to take any more, and that a sink is to take which is not there before the
+    /// restart. It goes on taking them until then: nobody else would.
+    kept: BTreeMap<SinkName, Vec<TenantName>>,
     /// Tables that want a restart.
     restart_for: Vec<String>,
 }
@@ -84,6 +87,12 @@ impl Reloader {
             tracing::warn!("the new configuration is refused, the old one goes on");
             return refused();
         };
+        if !plan.kept.is_empty() {
+            let (of, sinks): (Vec<_>, Vec<_>) = (plan.kept.values().flatten().collect(), plan.kept.keys().collect());
+            let (names, tenants) = (some_of(&of, of.len()), of.len());
+            let sinks = some_of(&sinks, sinks.len());
+            tracing::warn!(tenants, names, sinks, "still taken before the restart: the sink they move to is new");
+        }
         let held = std::mem::take(&mut plan.held);
         if let Some((_, sink)) = held.first() {
             let tenants: Vec<_> = held.iter().map(|(tenant, _)| tenant).collect();
@@ -150,8 +159,8 @@ impl Reloader {
         // Before anything of an added tenant is in the outbox: a sink that does not take it goes past it for good.
         for (name, sink) in &mut self.running.sinks {
             if let (Some(wanted), Some(intake)) = (wanted.sinks.get(name), self.intakes.get(name)) {
-                intake.change(wanted.tenants.clone(), &self.gone);
-                sink.tenants.clone_from(&wanted.tenants);
+                sink.tenants = plan.taken_by(name, wanted);
+                intake.change(sink.tenants.clone(), &self.gone);
             }
         }
         let now = self.tenants.all();
@@ -244,8 +253,39 @@ impl Plan {
             }
         }
         plan.removed = running.tenants.keys().filter(|name| !wanted.tenants.contains_key(*name)).cloned().collect();
+        plan.kept = kept(running, wanted);
+        for name in plan.kept.keys().map(table_of) {
+            if !plan.restart_for.contains(&name) {
+                plan.restart_for.push(name);
+            }
+        }
         plan
     }
+
+    /// The `tenants` of a sink that runs, until the restart.
+    fn taken_by(&self, name: &SinkName, wanted: &Sink) -> Option<Vec<TenantName>> {
+        let mut named = wanted.tenants.clone()?;
+        named.extend(self.kept.get(name).into_iter().flatten().cloned());
+        Some(named)
+    }
+}
+
+/// See [`Plan`].
+fn kept(running: &Config, wanted: &Config) -> BTreeMap<SinkName, Vec<TenantName>> {
+    let is_new = |sink: &SinkName| !running.sinks.contains_key(sink);
+    let moves_on = |tenant: &TenantName| wanted.sinks.iter().any(|(sink, config)| is_new(sink) && config.takes(tenant));
+    let of = |(name, before): (&SinkName, &Sink)| {
+        let after = wanted.sinks.get(name)?;
+        let loses = |tenant: &TenantName| before.takes(tenant) && !after.takes(tenant) && moves_on(tenant);
+        let stay = running.tenants.keys().filter(|tenant| wanted.tenants.contains_key(*tenant));
+        let kept: Vec<_> = stay.filter(|tenant| loses(tenant)).cloned().collect();
+        (!kept.is_empty()).then(|| (name.clone(), kept))
+    };
+    running.sinks.iter().filter_map(of).collect()
+}
+
+fn table_of(sink: &SinkName) -> String {
+    format!("sinks.{sink}")
 }
 
 /// The tables that differ and cannot change while the daemon runs. The `tenants` of a sink can.
@@ -265,6 +305,6 @@ fn restart_for(running: &Config, wanted: &Config) -> Vec<String> {
         |sinks: &BTreeMap<SinkName, Sink>, name| sinks.get(name).map(|sink| Sink { tenants: None, ..sink.clone() });
     let names: BTreeSet<_> = sinks.keys().chain(wanted.sinks.keys()).collect();
     let differs = names.into_iter().filter(|name| of_all(sinks, name) != of_all(&wanted.sinks, name));
-    tables.extend(differs.map(|name| format!("sinks.{name}")));
+    tables.extend(differs.map(table_of));
     tables
 }

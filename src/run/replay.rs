@@ -270,7 +270,7 @@ impl Replayer {
                 Err(error) => error,
             };
             let pause = patience.pause_after(&error)?;
-            if let FetchError::Throttled { .. } = error {
+            if let FetchError::Throttled { of_one: false, .. } = error {
                 tenant.decisions().list.block_until(tenant.clock.now() + pause);
             }
             job.waits(Some(format!("{error}; it is tried again in {} s", pause.as_secs().max(1))));

@@ -9,6 +9,7 @@ use xdrelay::sandbox::calls::Endpoint;
 use xdrelay::sandbox::faults::Fault;
 use xdrelay::sandbox::incident::IncidentNumber;
 use xdrelay::sandbox::server::Sandbox;
+use xdrelay::sandbox::settings::RetryAfter;
 
 use crate::harness::{Daemon, Place, QUICK, still, unlimited, wait_for, web};
 
@@ -149,6 +150,25 @@ async fn incidents_that_come_cut_are_delivered_whole_whatever_happens_meanwhile(
     let second = calls.calls().any(|call| call.endpoint == Endpoint::GraphAlerts && call.query.contains("$skip=99"));
     assert!(second, "one has more than a page of alerts");
     assert!(calls.calls().all(|call| !call.query.contains("$skip=1&")), "no link was followed");
+    assert_eq!(daemon.stop("TERM"), 0);
+    check_arrivals(&place, &sandbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_alerts_that_is_used_up_holds_up_nobody_who_needs_none() {
+    let sandbox = still(3, unlimited()).await;
+    sandbox.settings().graph.expanded_max = Some(0);
+    let throttled = Fault::Throttled { retry_after: RetryAfter::Seconds, wait: Duration::from_secs(3000) };
+    sandbox.faults().next(Endpoint::GraphAlerts, 1, throttled);
+    let place = place_of(&sandbox, QUICK);
+    let daemon = Daemon::start(&place);
+    wait_for("a call for alerts", || sandbox.calls().answered(Endpoint::GraphAlerts, 429) == 1);
+    // The next page has its alerts with it.
+    sandbox.settings().graph.expanded_max = None;
+    wait_for("all of them", || place.arrivals("file").len() == 3);
+    wait_for("a complete sweep", || 0 < passes(&place));
+    assert_eq!(sandbox.calls().arrived(Endpoint::GraphAlerts), 1, "nobody asks for alerts before the time");
+    assert_eq!(status(&place)["quarantined"], 0, "{}", daemon.log());
     assert_eq!(daemon.stop("TERM"), 0);
     check_arrivals(&place, &sandbox).await;
 }

@@ -49,6 +49,14 @@ fn count(place: &Place, tenant: &str) -> usize {
     place.arrivals("file").iter().filter(|arrival| arrival.tenant == tenant).count()
 }
 
+/// One more incident.
+fn happens(sandbox: &Sandbox) {
+    let now = sandbox.now();
+    let mut world = sandbox.world();
+    world.create(now);
+    world.settle(now);
+}
+
 fn wait_for_events(place: &Place, tenants: &[&str]) {
     let before: Vec<_> = tenants.iter().map(|tenant| count(place, tenant)).collect();
     let more = |(tenant, before): (&&str, &usize)| before + 5 <= count(place, tenant);
@@ -195,6 +203,44 @@ async fn what_wants_a_restart_is_named_and_what_does_not_is_applied() {
     assert!(log.contains("tables=\"admin, sinks.new\""), "{log}");
     assert!(log.contains("not read before the restart"), "{log}");
     assert_eq!(daemon.stop("TERM"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_moves_to_a_new_sink_loses_nothing_before_the_restart() {
+    let (place, moves, stays) = (Place::new(), another(1, 3).await, another(2, 1).await);
+    let tables = [place.tenant("moves", &moves), place.tenant("stays", &stays)].concat();
+    let sink = |name: &str, tenants: &str| format!("{}\ntenants = {tenants}\n\n", place.file_sink(name).trim_end());
+    place.configure(&[QUICK, &tables, &sink("file", "[\"moves\", \"stays\"]")]);
+    let daemon = Daemon::start(&place);
+    wait_for("the events", || place.arrivals("file").len() == 4);
+    place.configure(&[QUICK, &tables, &sink("file", "[\"stays\"]"), &sink("new", "[\"moves\"]")]);
+    // The second one finds the sink still new, and half of the change done.
+    for _ in 0..2 {
+        let outcome = reload(&place, &daemon);
+        assert_eq!(outcome["outcome"], "partly", "{}", daemon.log());
+        assert_eq!(outcome["restart_for"], serde_json::json!(["sinks.new", "sinks.file"]));
+        let taken = || status(&place)["tenants"]["moves"]["events"]["created"].as_u64();
+        let (before, sent) = (taken().expect("a number"), count(&place, "stays"));
+        happens(&moves);
+        wait_for("it to be in the outbox", || taken() == Some(before + 1));
+        // Once this one has gone out, the sink is past the one before it.
+        happens(&stays);
+        wait_for("the next to go out", || count(&place, "stays") == sent + 1);
+    }
+    assert_eq!((count(&place, "moves"), count(&place, "stays")), (5, 3), "{}", daemon.log());
+    assert!(daemon.log().contains("still taken before the restart: the sink they move to is new"), "{}", daemon.log());
+    assert_eq!(daemon.stop("TERM"), 0);
+
+    let daemon = Daemon::start(&place);
+    happens(&moves);
+    wait_for("it to arrive where the tenant moved to", || place.arrivals("new").len() == 1);
+    happens(&stays);
+    wait_for("what is the old one's", || count(&place, "stays") == 4);
+    assert_eq!(daemon.stop("TERM"), 0);
+    assert_eq!((count(&place, "moves"), place.arrivals("new").len()), (5, 1), "each once, in one of them");
+    let files = [place.arrivals("file"), place.arrivals("new")];
+    let ids: BTreeSet<_> = files.iter().flatten().map(|arrival| &arrival.event_id).collect();
+    assert_eq!(ids.len(), 10, "no event_id repeats");
 }
 
 #[tokio::test(flavor = "multi_thread")]

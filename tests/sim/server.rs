@@ -316,8 +316,11 @@ impl Failure {
                 FetchError::Unavailable { after: hint, why }
             }
             Self::Timeout => FetchError::Unavailable { after: None, why },
-            Self::ThrottledHint => FetchError::Throttled { after: Some(Duration::from_secs(dice.between(0, 60))), why },
-            Self::Throttled => FetchError::Throttled { after: None, why },
+            Self::ThrottledHint => {
+                let hint = Duration::from_secs(dice.between(0, 60));
+                FetchError::Throttled { after: Some(hint), of_one: false, why }
+            }
+            Self::Throttled => FetchError::Throttled { after: None, of_one: false, why },
             Self::Garbled => FetchError::Garbled { why },
             Self::Unauthorized => FetchError::Unauthorized { why },
             Self::Forbidden => FetchError::Refused { why },

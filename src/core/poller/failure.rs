@@ -53,7 +53,9 @@ impl Poller {
         let interval = self.interval();
         let hand = self.hand(reader);
         let pause = match error {
-            FetchError::Throttled { after, .. } => {
+            // The list may be asked, which shows when the other quota has calls again: that costs a call a minute.
+            FetchError::Throttled { of_one: true, .. } => hand.retry.pause(),
+            FetchError::Throttled { after, of_one: false, .. } => {
                 let pause = after.unwrap_or(THROTTLED).min(THROTTLED_MAX).max(hand.retry.pause());
                 quota.block_until(now + pause);
                 pause
