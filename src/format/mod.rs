@@ -7,7 +7,7 @@ mod gist;
 pub mod json;
 pub mod leef;
 pub mod ocsf;
-mod plain;
+pub(crate) mod plain;
 pub(crate) mod remarks;
 pub mod split;
 pub mod syslog;

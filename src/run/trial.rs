@@ -50,9 +50,8 @@ pub async fn tenants(
     };
     let till = Instant::now() + ALL_MAX;
     let tried = config.tenants.iter().map(|(name, tenant)| async {
-        let each = tenant::try_one(name, tenant, &witness);
-        let trial = timeout_at(till.min(Instant::now() + EACH_MAX), each).await;
-        (name.clone(), trial.unwrap_or_else(|_| Ok(TenantTrial::unfinished(tenant))))
+        let trial = in_time(till, tenant::try_one(name, tenant, &witness)).await;
+        (name.clone(), trial.unwrap_or_else(|late| Ok(TenantTrial::unfinished(tenant.api, late))))
     });
     let mut tried = stream::iter(tried).buffer_unordered(AT_ONCE);
     let mut trials = BTreeMap::new();
@@ -73,14 +72,50 @@ pub async fn sinks(config: &Config, running: Option<&Status>) -> BTreeMap<SinkNa
     let tried = config.sinks.iter().map(|(name, sink)| async {
         let known = running.and_then(|status| status.sinks.get(name));
         let mut trial = SinkTrial::of(&sink.kind, known);
-        let each = trial.fill(name, &sink.kind, running.is_some());
-        if timeout_at(till.min(Instant::now() + EACH_MAX), each).await.is_err() {
-            trial.give_up();
+        if let Err(late) = in_time(till, trial.fill(name, &sink.kind, running.is_some())).await {
+            trial.give_up(late);
         }
         (name.clone(), trial)
     });
     stream::iter(tried).buffer_unordered(AT_ONCE).collect().await
 }
 
-/// What is said where the time was up.
-const NO_END: &str = "the check came to no end in time: something in between neither answers nor refuses";
+/// One of them, as long as it may take; not begun where the time of all is up.
+async fn in_time<T>(till: Instant, each: impl Future<Output = T>) -> Result<T, Late> {
+    if till <= Instant::now() {
+        return Err(Late::NotTried);
+    }
+    timeout_at(till.min(Instant::now() + EACH_MAX), each).await.map_err(|_| Late::NoEnd)
+}
+
+/// Why there is no finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Late {
+    /// The others took all the time.
+    #[error("not tried: the time of the whole check was up, {} s; what is slow is among the others", ALL_MAX.as_secs())]
+    NotTried,
+    /// It began, and did not end.
+    #[error("the check came to no end in time: something in between neither answers nor refuses")]
+    NoEnd,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::model::dialect::Dialect;
+
+    #[tokio::test]
+    async fn what_was_never_begun_is_not_blamed() {
+        let now = Instant::now();
+        assert_eq!(in_time(now + ALL_MAX, ready(7)).await, Ok(7));
+        let begun = async { panic!("it is begun though the time is up") };
+        assert_eq!(in_time::<()>(now, begun).await, Err(Late::NotTried));
+        assert_eq!(in_time(now + Duration::from_millis(10), pending::<()>()).await, Err(Late::NoEnd));
+        for (late, words) in [(Late::NotTried, "not tried: the time"), (Late::NoEnd, "neither answers nor refuses")] {
+            let trial = TenantTrial::unfinished(Dialect::Graph, late);
+            assert!(trial.error.as_deref().is_some_and(|error| error.contains(words)), "{trial:?}");
+        }
+    }
+}

@@ -31,7 +31,7 @@ impl Visit {
     pub(crate) fn graph_page(&self, query: &str, lag: Duration) -> Result<Answer, Answer> {
         let graph = &self.settings.graph;
         let asked = self.asked(query, graph.taste)?;
-        let top = asked.top.unwrap_or(graph.top_default);
+        let top = self.top(&asked, graph.top_default);
         let found = self.rows(&asked, top, lag)?;
         if asked.expands && found.rows.iter().any(|row| graph.poison_expanded.contains(&row.number.0)) {
             return Err(self.broken());

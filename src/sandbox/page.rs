@@ -19,7 +19,7 @@ impl Visit {
     /// 400, and 500 where it is poisoned.
     pub(crate) fn page(&self, query: &str, lag: Duration) -> Result<Answer, Answer> {
         let asked = ListQuery::parse(query, self.settings.taste).map_err(|error| self.rejected(&error))?;
-        let top = asked.top.unwrap_or(self.settings.top_default);
+        let top = self.top(&asked, self.settings.top_default);
         let rows = self.rows(&asked, top, lag)?.rows;
         let body = joined(format!(r#"{{"@odata.context":"{CONTEXT}","value":["#), rows.iter().map(|row| &*row.json));
         Ok(self.partial(Answer::json(200, body)))
@@ -34,6 +34,11 @@ impl Visit {
         // The context goes in front of the other members, inside the same braces.
         let body = format!(r#"{{"@odata.context":"{CONTEXT}/$entity",{}"#, &row.json[1..]);
         Ok(self.partial(Answer::json(200, body.into())))
+    }
+
+    /// How many rows a page has at most.
+    pub(crate) fn top(&self, asked: &ListQuery, default: u64) -> u64 {
+        asked.top.unwrap_or(default).min(self.settings.rows_max.unwrap_or(u64::MAX))
     }
 
     /// The first `top` rows of what is asked for.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub top_default: u64,
     /// What Defender's list takes.
     pub taste: Taste,
+    /// Rows on a page of either list at most, whatever `$top` says, and without a word of it. None: as many as were asked for.
+    pub rows_max: Option<u64>,
     /// A page of either API that holds one of these incidents, by number, is answered with 500, whatever else is on it.
     pub poison: BTreeSet<u64>,
     /// How bodies are packed.
@@ -160,6 +162,7 @@ impl Default for Settings {
             order: Order::default(),
             top_default: 100,
             taste: Taste { top_max: 100, skip_max: None, refuses_lt: false, plus_is_space: true },
+            rows_max: None,
             poison: BTreeSet::new(),
             coding: Coding::default(),
             quotas: Quotas::default(),

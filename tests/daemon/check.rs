@@ -1,7 +1,7 @@
 //! `xdrelay check` of tenants: what it finds, what it says of what it cannot find, and what it costs of the quota.
 
 use xdrelay::sandbox::calls::Endpoint;
-use xdrelay::sandbox::faults::Fault;
+use xdrelay::sandbox::faults::{Fault, Missing};
 use xdrelay::sandbox::server::Sandbox;
 use xdrelay::sandbox::settings::Settings;
 
@@ -42,15 +42,19 @@ async fn check(spoil: impl FnOnce(&mut Settings), code: i32, words: &[&str], nam
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_does_as_documented_is_confirmed_by_two_calls() {
     let (place, sandbox) = place_of(5).await;
+    // As many as there are: a full page.
+    let quick = QUICK.replace("[poll]\n", "[poll]\npage_size = 5\n");
+    place.configure(&[&quick, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
     let (people, found) = both(&place, &sandbox, 0);
     let words = [
         "by client secret in",
+        "secret       when it ends is not known: see Entra",
         &format!("from 127.0.0.1:{}, good for", sandbox.url().port().expect("a port")),
         "roles        Incident.Read.All\n",
         "s against the server, which is fine",
         "5 rows in",
-        "100 were asked for",
-        "confirmed    pages of 100 rows; newest first",
+        "5 were asked for",
+        "confirmed    pages of 5 rows; newest first",
         "windows with an end (lt); leaving rows out ($skip); the header Date",
         "2 list calls used",
         "1 tenant: 1 works\n",
@@ -72,8 +76,55 @@ async fn what_the_api_does_as_documented_is_confirmed_by_two_calls() {
 async fn what_cannot_be_told_is_said_and_is_no_error() {
     let (place, sandbox) = place_of(1).await;
     let (people, found) = both(&place, &sandbox, 0);
-    people.expect(0, &["1 row in", "not confirmed: the order of rows: there are too few to tell"]);
-    assert_eq!(found["tenants"]["contoso"]["answers"]["order"]["outcome"], "not_confirmed", "{found}");
+    let untold = ["windows with an end (lt): taken, too few", "leaving rows out ($skip): taken, too few rows to tell"];
+    people.expect(0, &["1 row in", "not confirmed: the order of rows: there are too few to tell"]).expect(0, &untold);
+    for name in ["order", "bounds", "skip", "page_size"] {
+        assert_eq!(found["tenants"]["contoso"]["answers"][name]["outcome"], "not_confirmed", "{name}: {found}");
+    }
+    let (place, sandbox) = place_of(0).await;
+    let (people, _) = both(&place, &sandbox, 0);
+    people.expect(0, &["0 rows in", "pages of 100 rows: taken; 0 rows came"]).expect(0, &untold);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_not_full_proves_no_size_and_a_second_call_tells_a_ceiling() {
+    let few = "not confirmed: pages of 100 rows: taken; 5 rows came";
+    check(|_| {}, 0, &[few, "confirmed    newest first", "2 list calls used"], "page_size", "not_confirmed").await;
+    for (count, lt) in [(12, true), (12, false)] {
+        let (place, sandbox) = place_of(count).await;
+        sandbox.settings().rows_max = Some(5);
+        sandbox.settings().taste.refuses_lt = !lt;
+        let (people, found) = both(&place, &sandbox, 0);
+        let ceiling = "refused      pages of 100 rows: taken, 5 rows came and there are more behind them";
+        let (words, outcome) =
+            if lt { ([ceiling, "2 list calls used"], "refused") } else { ([few; 2], "not_confirmed") };
+        people.expect(0, &words);
+        assert_eq!(found["tenants"]["contoso"]["answers"]["page_size"]["outcome"], outcome, "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_answer_is_said_and_nothing_is_concluded_from_it() {
+    for missing in [Missing::Rows, Missing::Alerts] {
+        let (place, sandbox) = place_of(5).await;
+        let table = place.tenant("contoso", &sandbox);
+        place.configure(&[QUICK, &format!("{}\napi = \"graph\"\n\n", table.trim_end()), &place.file_sink("file")]);
+        sandbox.faults().next(Endpoint::GraphList, 2, Fault::Partial(missing));
+        let (people, programs) = (place.command(&["check"]), place.command(&["check", "--json"]));
+        let part = "note         the answer is a part of what was asked for: status 206";
+        people.expect(0, &[part, "not confirmed: the order of rows: status 206", "asked for again until it is whole"]);
+        assert!(!people.out.contains("confirmed    pages") && !people.out.contains("newest first"), "{people:#?}");
+        // The second check got whole answers.
+        let found = programs.expect(0, &[]).json();
+        assert_eq!(found["tenants"]["contoso"]["answers"]["order"]["outcome"], "confirmed", "{found}");
+        sandbox.faults().often(Endpoint::GraphList, 1.0, Fault::Partial(missing));
+        let found = place.command(&["check", "--json"]).expect(0, &[]).json();
+        for name in ["page_size", "order", "bounds", "skip", "alerts"] {
+            let finding = &found["tenants"]["contoso"]["answers"][name];
+            assert_eq!(finding["outcome"], "not_confirmed", "{name}: {found}");
+            assert!(finding["says"].as_str().is_some_and(|says| says.contains("status 206")), "{name}: {found}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +156,7 @@ async fn an_api_that_does_not_let_itself_be_read_is_an_error() {
     place.command(&["run", "--once"]).expect(0, &[]);
     sandbox.settings().taste.refuses_lt = true;
     let (people, _) = both(&place, &sandbox, 0);
-    people.expect(0, &["pages of 100 rows; newest first", "($skip); the header Date", "4 list calls used"]);
+    people.expect(0, &["confirmed    newest first", "($skip); the header Date", "4 list calls used"]);
     sandbox.settings().taste.skip_max = Some(0);
     let (people, _) = both(&place, &sandbox, 69);
     people.expect(69, &["ERROR", "no more than one page can be read", "1 tenant: 0 work, 1 does not: contoso"]);
@@ -251,7 +302,7 @@ async fn graph_is_looked_at_as_what_it_is() {
         assert_eq!(found["tenants"]["contoso"]["answers"]["alerts"]["outcome"], expands, "{found}");
     };
     let words =
-        ["roles        SecurityIncident.Read.All\n", "confirmed    pages of 50 rows", "($expand)", "2 list calls used"];
+        ["roles        SecurityIncident.Read.All\n", "confirmed    newest first", "($expand)", "2 list calls used"];
     check(&|_, _| {}, 0, &words, "confirmed").await;
     let one_is_too_large = |settings: &mut Settings, numbers: Vec<u64>| {
         settings.graph.poison_expanded = numbers.into_iter().take(1).collect();

@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::log::fields::Fields;
 use crate::config::LogFormat;
+use crate::format::plain::is_treacherous;
 
 /// Where standard error leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,7 @@ fn quoted(text: &str) -> String {
     let json = Value::from(text).to_string();
     let mut units = [0; 2];
     json.chars().fold(String::with_capacity(json.len()), |mut all, c| {
-        match is_harmful(c) {
+        match is_treacherous(c) {
             true => c.encode_utf16(&mut units).iter().for_each(|unit| all.push_str(&format!("\\u{unit:04x}"))),
             false => all.push(c),
         }
@@ -144,7 +145,7 @@ fn quoted(text: &str) -> String {
 /// A value for people: bare where it is one word, quoted where one could not see its end.
 fn shown(value: &Value) -> String {
     let Value::String(text) = value else { return value.to_string() };
-    let is_word = |c: char| !c.is_whitespace() && !is_harmful(c) && !matches!(c, '"' | '=' | '\\');
+    let is_word = |c: char| !c.is_whitespace() && !is_treacherous(c) && !matches!(c, '"' | '=' | '\\');
     match !text.is_empty() && text.chars().all(is_word) {
         true => text.clone(),
         false => format!("\"{}\"", harmless(&text.replace('\\', "\\\\").replace('"', "\\\""))),
@@ -153,18 +154,12 @@ fn shown(value: &Value) -> String {
 
 fn harmless(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut all, c| {
-        match is_harmful(c) {
+        match is_treacherous(c) {
             true => all.extend(c.escape_default()),
             false => all.push(c),
         }
         all
     })
-}
-
-/// What ends a line, steers a terminal, or makes a text read otherwise than it is.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -269,12 +264,30 @@ mod tests {
                 });
                 let lines: Vec<_> = text.split_inclusive('\n').collect();
                 assert_eq!(lines.len(), 1, "{text:?}");
-                assert!(!text.trim_end_matches('\n').contains(is_harmful), "{text:?}");
+                assert!(!text.trim_end_matches('\n').contains(is_treacherous), "{text:?}");
             }
         }
         let json = written(LogFormat::Json, Place::Elsewhere, || tracing::warn!(value = HOSTILE, "{HOSTILE}"));
         let read: Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((&read["message"], &read["value"]), (&HOSTILE.into(), &HOSTILE.into()), "machines get it as it is");
+    }
+
+    #[test]
+    fn no_mark_of_direction_is_left_as_it_is() {
+        // Unicode's Bidi_Control, all of it.
+        let marks = ['\u{61c}', '\u{200e}', '\u{200f}'].into_iter();
+        for mark in marks.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let text = format!("a{mark}b");
+                let line = written(format, Place::Elsewhere, || tracing::warn!(value = text, "{text}"));
+                assert!(!line.contains(mark), "{line:?}");
+                assert_eq!(
+                    line.matches(&format!("{:04x}", u32::from(mark)).trim_start_matches('0')).count(),
+                    2,
+                    "{line}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) fn credential_of(mut node: Node, key: &Key, report: &mut Report) -> O
     };
     let elsewhere = |name: &str| {
         let of = match name {
+            "client_id" | "tenant_id" => {
+                return key.parent().map(|around| format!("it belongs beside `credential`, in [{around}]"));
+            }
             "file" | "env" => "client_secret",
             "certificate" | "private_key" | "algorithm" => "certificate",
             "token_file" => "workload_identity",

@@ -80,9 +80,7 @@ impl ApiTrial {
             trial.alerts = Some(Finding::default());
         }
         if let Some(page) = trial.first_page(client, config, purse).await? {
-            let rows = headers(&page.rows);
-            trial.order = finding::order(&rows);
-            trial.bounds_and_skip(client, &rows, purse).await?;
+            trial.bounds_and_skip(client, &page, purse).await?;
         }
         trial.calls = purse.used;
         Ok(trial)
@@ -113,7 +111,9 @@ impl ApiTrial {
                     self.list =
                         Some(ListCall { rows: page.rows.len(), page_size: top, milliseconds: milliseconds(took) });
                     self.look_at_date(page.date, wall_clock(), took);
-                    self.judge_size(before, (top, alerts), (size, config.api));
+                    self.judge_size(before, (top, alerts), (size, config.api), page.rows.len());
+                    self.order = finding::order(&headers(&page.rows));
+                    self.judge_incomplete(page.incomplete.as_deref());
                     return Ok(Some(page));
                 }
                 Answer::Failed(error, took) => {
@@ -130,10 +130,16 @@ impl ApiTrial {
     }
 
     /// What the first attempts say that did not work.
-    fn judge_size(&mut self, before: Option<FetchError>, (top, alerts): (u32, Alerts), (size, api): (u32, Dialect)) {
+    fn judge_size(
+        &mut self,
+        before: Option<FetchError>,
+        (top, alerts): (u32, Alerts),
+        (size, api): (u32, Dialect),
+        came: usize,
+    ) {
         let copes = "; the daemon asks for less by itself where a page fails";
         self.page_size = match &before {
-            None => Finding::confirmed(format!("pages of {size} rows")),
+            None => finding::size(size, came),
             Some(_) if alerts == Alerts::Apart => {
                 Finding::not_confirmed(format!("pages of {size} rows with their alerts"))
             }
@@ -155,6 +161,23 @@ impl ApiTrial {
         self.error = before.filter(|error| self.page_size.is_refused() && matches!(error, FetchError::Rejected { .. }));
     }
 
+    /// What a page proves that the API itself calls a part of what was asked for: neither how large pages are, nor their order.
+    fn judge_incomplete(&mut self, why: Option<&str>) {
+        let Some(why) = why else { return };
+        let untold = |finding: &mut Finding, name: &str| {
+            if !finding.is_refused() {
+                *finding = Finding::not_confirmed(format!("{name}: {why}"));
+            }
+        };
+        untold(&mut self.page_size, "the size of pages");
+        self.order = Finding::not_confirmed(format!("the order of rows: {why}"));
+        if let Some(alerts) = &mut self.alerts {
+            untold(alerts, "alerts with their incidents ($expand)");
+        }
+        let meaning = "such an answer is delivered as it is and asked for again until it is whole";
+        self.note = Some(format!("the answer is a part of what was asked for: {why}; {meaning}"));
+    }
+
     fn look_at_date(&mut self, date: Option<Timestamp>, answered_at: Timestamp, took: Duration) {
         let Some(theirs) = date else {
             let meaning =
@@ -168,42 +191,61 @@ impl ApiTrial {
         self.date = Finding::confirmed("the header Date");
     }
 
-    /// Both by one call; one by one where that is refused.
+    /// Both by one call; one by one where that is refused. And whether a short page was all there is.
     async fn bounds_and_skip(
         &mut self,
         client: &Client,
-        rows: &[&Header],
+        first: &Page,
         purse: &mut Purse<'_>,
     ) -> Result<(), StoreError> {
-        let newest = rows.iter().map(|row| row.last_update).max().unwrap_or_else(wall_clock);
-        let bounded = Window { to: Some(newest), ..EVER };
+        let rows = &headers(&first.rows);
+        let end = finding::telling_end(rows).unwrap_or_else(wall_clock);
+        let bounded = Window { to: Some(end), ..EVER };
         let query = |window, skip| Query { window, created: None, skip, top: FEW, alerts: Alerts::Apart };
-        let why = match purse.ask(client, &query(bounded, 1)).await?.into_given() {
+        let given = |answer: Answer| match (answer.into_given(), &first.incomplete) {
+            // Nothing can be told from rows that should be those of another page which has gaps.
+            (Given::Page(_), Some(why)) => Given::Unknown(why.clone()),
+            (given, _) => given,
+        };
+        let why = match given(purse.ask(client, &query(bounded, 1)).await?) {
             Given::Page(page) => {
-                self.bounds = finding::bounds(Given::Page(page.clone()), newest);
-                self.skip = finding::skip(Given::Page(page), rows, newest);
+                self.look_behind(first, &page);
+                self.bounds = finding::bounds(Given::Page(page.clone()), rows, end, 1);
+                self.skip = finding::skip(Given::Page(page), rows, end);
                 return Ok(());
             }
             Given::Unknown(why) => {
-                self.bounds = finding::bounds(Given::Unknown(why.clone()), newest);
-                self.skip = finding::skip(Given::Unknown(why), rows, newest);
+                self.bounds = finding::bounds(Given::Unknown(why.clone()), rows, end, 1);
+                self.skip = finding::skip(Given::Unknown(why), rows, end);
                 return Ok(());
             }
             Given::Rejected(why) => why,
         };
-        let alone = purse.ask(client, &query(bounded, 0)).await?.into_given();
+        let alone = given(purse.ask(client, &query(bounded, 0)).await?);
         let skip = match &alone {
             Given::Page(_) => Given::Rejected(why),
             Given::Unknown(why) => Given::Unknown(why.clone()),
-            Given::Rejected(_) => purse.ask(client, &query(EVER, 1)).await?.into_given(),
+            Given::Rejected(_) => given(purse.ask(client, &query(EVER, 1)).await?),
         };
-        self.bounds = finding::bounds(alone, newest);
+        if let Given::Page(page) = &alone {
+            self.look_behind(first, page);
+        }
+        self.bounds = finding::bounds(alone, rows, end, 0);
         self.skip = finding::skip(skip, rows, finding::LAST);
         if self.bounds.is_refused() && self.skip.is_refused() {
             let why = "neither windows with an end nor $skip are given, so no more than one page can be read".into();
             self.error = Some(FetchError::Rejected { why });
         }
         Ok(())
+    }
+
+    /// Whether more is behind a first page that has fewer rows than were asked for.
+    fn look_behind(&mut self, first: &Page, older: &Page) {
+        let asked = self.list.as_ref().map_or(0, |list| list.page_size);
+        if first.rows.len() < asked as usize {
+            let cap = finding::cap(asked, &headers(&first.rows), older);
+            self.page_size = cap.unwrap_or_else(|| self.page_size.clone());
+        }
     }
 
     /// For people.

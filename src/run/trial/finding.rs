@@ -91,41 +91,84 @@ fn newest_first(times: &[Option<Timestamp>]) -> Option<bool> {
     tells.then(|| times.is_sorted_by(|before, after| after <= before))
 }
 
-/// Whether windows have an end: `lt`, asked for with this one.
-pub(super) fn bounds(given: Given, end: Timestamp) -> Finding {
-    let name = "windows with an end (lt)";
-    match given {
-        Given::Page(page) => {
-            let mut times = page.rows.iter().filter_map(|row| row.head.usual()).map(|row| row.last_update);
-            match times.all(|time| time < end) {
-                true => Finding::confirmed(name),
-                false => Finding::refused(format!("{name}: they are taken and not kept to; {NO_BOUNDS}")),
-            }
-        }
-        Given::Rejected(why) => Finding::refused(format!("{name}: {NO_BOUNDS} ({why})")),
-        Given::Unknown(why) => Finding::not_confirmed(format!("{name}: {why}")),
+/// Whether pages of this size are given, by the first one.
+pub(super) fn size(size: u32, came: usize) -> Finding {
+    let name = format!("pages of {size} rows");
+    match came == size as usize {
+        true => Finding::confirmed(name),
+        false => Finding::not_confirmed(format!("{name}: taken; {} came", rows(came))),
     }
 }
 
+/// The same where fewer came, by a page of what is older; none where that tells nothing. `all` are the rows of the first page.
+pub(super) fn cap(size: u32, all: &[&Header], older: &Page) -> Option<Finding> {
+    let oldest = all.iter().map(|row| row.last_update).min()?;
+    let mut rest = older.rows.iter().filter_map(|row| row.head.usual());
+    let is_beyond = |row: &Header| row.last_update < oldest && all.iter().all(|of_all| of_all.id != row.id);
+    let came = rows(all.len());
+    rest.any(is_beyond).then(|| {
+        Finding::refused(format!(
+            "pages of {size} rows: taken, {came} came and there are more behind them: no page is larger; nothing is lost by that, \
+             it takes more calls"
+        ))
+    })
+}
+
+fn rows(count: usize) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
+}
+
+/// The end of a window that tells the most of `lt` and `$skip=1`: at least two rows are before it, and as many as can be are not.
+pub(super) fn telling_end(rows: &[&Header]) -> Option<Timestamp> {
+    let times = || rows.iter().map(|row| row.last_update);
+    let tells = |end: &Timestamp| 2 <= times().filter(|time| time < end).count();
+    times().filter(tells).min().or_else(|| times().max())
+}
+
+/// Whether windows have an end: `lt`, asked for with this one and with so many rows left out; `rows` are those of the first page.
+pub(super) fn bounds(given: Given, rows: &[&Header], end: Timestamp, skip: usize) -> Finding {
+    let name = "windows with an end (lt)";
+    let page = match given {
+        Given::Page(page) => page,
+        Given::Rejected(why) => return Finding::refused(format!("{name}: {NO_BOUNDS} ({why})")),
+        Given::Unknown(why) => return Finding::not_confirmed(format!("{name}: {why}")),
+    };
+    let mut came = page.rows.iter().filter_map(|row| row.head.usual()).peekable();
+    let first = came.peek().map(|row| &row.id);
+    // What would come first if `lt` were not kept to.
+    let without = rows.get(skip).filter(|row| row.last_update < end).map(|row| &row.id);
+    match first {
+        None => Finding::not_confirmed(format!("{name}: {TOO_FEW}")),
+        Some(_) if came.any(|row| end <= row.last_update) => {
+            Finding::refused(format!("{name}: they are taken and not kept to; {NO_BOUNDS}"))
+        }
+        Some(_) if first == without => Finding::not_confirmed(format!("{name}: {TOO_FEW}")),
+        Some(_) => Finding::confirmed(name),
+    }
+}
+
+const TOO_FEW: &str = "taken, too few rows to tell";
 const NO_BOUNDS: &str = "everything is read up to the newest instead; a long way back takes longer, and around a page that fails for \
      good little can be read";
 
 /// Whether `$skip=1` leaves a row out; `rows` are those of the first page, and the window ends at `end`.
 pub(super) fn skip(given: Given, rows: &[&Header], end: Timestamp) -> Finding {
     let name = "leaving rows out ($skip)";
-    match given {
-        Given::Page(page) => {
-            let expected = rows.iter().find(|row| row.last_update < end).map(|row| &row.id);
-            let first = page.rows.iter().find_map(|row| row.head.usual()).map(|row| &row.id);
-            match first.is_some() && first == expected {
-                true => Finding::not_confirmed(format!("{name}: it is taken, and the same row comes first")),
-                false => Finding::confirmed(name),
-            }
-        }
+    let page = match given {
+        Given::Page(page) => page,
         Given::Rejected(why) => {
-            Finding::refused(format!("{name}: what does not fit on a page is read in shorter windows instead ({why})"))
+            let meaning = "what does not fit on a page is read in shorter windows instead";
+            return Finding::refused(format!("{name}: {meaning} ({why})"));
         }
-        Given::Unknown(why) => Finding::not_confirmed(format!("{name}: {why}")),
+        Given::Unknown(why) => return Finding::not_confirmed(format!("{name}: {why}")),
+    };
+    let expected = rows.iter().find(|row| row.last_update < end).map(|row| &row.id);
+    match page.rows.iter().find_map(|row| row.head.usual()).map(|row| &row.id) {
+        None => Finding::not_confirmed(format!("{name}: {TOO_FEW}")),
+        first if first == expected => {
+            Finding::not_confirmed(format!("{name}: it is taken, and the same row comes first"))
+        }
+        Some(_) => Finding::confirmed(name),
     }
 }
 
@@ -165,15 +208,60 @@ mod tests {
     }
 
     #[test]
+    fn a_page_size_is_confirmed_by_a_full_page_and_by_nothing_else() {
+        check(&size(50, 50), Outcome::Confirmed, "pages of 50 rows");
+        for (came, words) in [(0, "taken; 0 rows came"), (1, "taken; 1 row came"), (60, "taken; 60 rows came")] {
+            check(&size(50, came), Outcome::NotConfirmed, words);
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_a_short_page_tells_a_cap_from_a_small_tenant() {
+        let listed = page(&[("3", "08:00", "10:00"), ("2", "08:00", "09:30"), ("1", "08:00", "09:00")]);
+        let more = page(&[("1", "08:00", "09:00"), ("0", "07:00", "08:30")]);
+        let of = |older: &Page| cap(50, &headers(&listed), older);
+        check(&of(&more).expect("a cap"), Outcome::Refused, "3 rows came and there are more behind them");
+        assert!(of(&Page::default()).is_none());
+        assert!(of(&page(&[("1", "08:00", "09:00")])).is_none(), "it was on the page");
+        assert!(of(&page(&[("1", "08:00", "08:59")])).is_none(), "an older state of what was on the page");
+        assert!(of(&page(&[("7", "08:00", "09:15")])).is_none(), "it became visible late");
+        assert!(cap(50, &[], &more).is_none());
+    }
+
+    #[test]
+    fn the_end_of_the_window_leaves_two_rows_before_it_where_there_are_so_many() {
+        let end = |rows: &[(&str, &str, &str)]| telling_end(&headers(&page(rows))).map(|end| end.to_string());
+        let rows = [("4", "08:00", "11:00"), ("3", "08:00", "10:00"), ("2", "08:00", "09:30"), ("1", "08:00", "09:00")];
+        let at = |time: &str| Some(time.parse::<Timestamp>().expect("a time").to_string());
+        assert_eq!(end(&rows), at("2026-11-21T10:00:00Z"));
+        assert_eq!(end(&rows[1..]), at("2026-11-21T10:00:00Z"));
+        assert_eq!(end(&rows[2..]), at("2026-11-21T09:30:00Z"));
+        assert_eq!(
+            end(&[rows[0], rows[2], rows[2], rows[2]]),
+            at("2026-11-21T11:00:00Z"),
+            "three at once are one bound"
+        );
+        assert_eq!(end(&[]), None);
+    }
+
+    #[test]
     fn a_bound_that_is_taken_has_to_be_kept_to() {
         let end = "2026-11-21T10:00:00Z".parse().expect("a time");
-        let before = page(&[("1", "08:00", "09:00")]);
-        let beyond = page(&[("1", "08:00", "09:00"), ("2", "08:00", "10:00")]);
-        check(&bounds(Given::Page(Page::default()), end), Outcome::Confirmed, "lt");
-        check(&bounds(Given::Page(before), end), Outcome::Confirmed, "lt");
-        check(&bounds(Given::Page(beyond), end), Outcome::Refused, "not kept to");
-        check(&bounds(Given::Rejected("no".into()), end), Outcome::Refused, "(no)");
-        check(&bounds(Given::Unknown("away".into()), end), Outcome::NotConfirmed, "away");
+        let rows = [("4", "08:00", "11:00"), ("3", "08:00", "10:00"), ("2", "08:00", "09:30"), ("1", "08:00", "09:00")];
+        let listed = page(&rows);
+        let check =
+            |given, rows: &[&Header], skip, outcome, words| check(&bounds(given, rows, end, skip), outcome, words);
+        let all = headers(&listed);
+        check(Given::Page(page(&rows[3..])), &all, 1, Outcome::Confirmed, "lt");
+        check(Given::Page(page(&rows[2..])), &all, 0, Outcome::Confirmed, "lt");
+        check(Given::Page(page(&rows[1..])), &all, 1, Outcome::Refused, "not kept to");
+        check(Given::Page(page(&[rows[2], rows[0]])), &all, 1, Outcome::Refused, "not kept to");
+        check(Given::Page(Page::default()), &all, 1, Outcome::NotConfirmed, "taken, too few rows to tell");
+        check(Given::Page(Page::default()), &[], 1, Outcome::NotConfirmed, "taken, too few rows to tell");
+        // Whether it is the second of all, or the first of those before the end, nobody can say.
+        check(Given::Page(page(&rows[2..3])), &all[1..], 1, Outcome::NotConfirmed, "taken, too few rows to tell");
+        check(Given::Rejected("no".into()), &all, 1, Outcome::Refused, "(no)");
+        check(Given::Unknown("away".into()), &all, 1, Outcome::NotConfirmed, "away");
     }
 
     #[test]
@@ -184,7 +272,7 @@ mod tests {
         check(Given::Page(page(&[("1", "08:00", "09:00")])), end, Outcome::Confirmed, "$skip");
         check(Given::Page(page(&[("2", "08:00", "09:30")])), end, Outcome::NotConfirmed, "comes first");
         check(Given::Page(page(&[("2", "08:00", "09:30")])), LAST, Outcome::Confirmed, "$skip");
-        check(Given::Page(Page::default()), end, Outcome::Confirmed, "$skip");
+        check(Given::Page(Page::default()), end, Outcome::NotConfirmed, "taken, too few rows to tell");
         check(Given::Rejected("no".into()), end, Outcome::Refused, "(no)");
         check(Given::Unknown("away".into()), end, Outcome::NotConfirmed, "away");
     }

@@ -19,6 +19,7 @@ const CALLS_MAX: u32 = 5;
 const CALLS_MAX_UNCHARGED: u32 = 3;
 /// How long a call waits for the quota at most: the pace of the minute, and not the hour's.
 const WAIT_MAX: Duration = Duration::from_secs(15);
+
 /// What pays for calls.
 pub(super) struct Purse<'a> {
     quota: Quota,
@@ -43,6 +44,7 @@ impl Answer {
     /// What it says about the bounds in its query.
     pub(super) fn into_given(self) -> Given {
         match self {
+            Self::Page(Page { incomplete: Some(why), .. }, _) => Given::Unknown(why),
             Self::Page(page, _) => Given::Page(page),
             Self::Failed(FetchError::Rejected { why }, _) => Given::Rejected(why),
             Self::Failed(error, _) => Given::Unknown(error.to_string()),

@@ -7,7 +7,7 @@ use crate::identity::certificate::ENDS_SOON;
 use crate::model::names::SinkName;
 use crate::run::tenant::seconds_until;
 use crate::run::trial::tenant::{ends, milliseconds};
-use crate::run::trial::{Line, NO_END};
+use crate::run::trial::{Late, Line};
 use crate::sink::{self, Line as Connection};
 use crate::transport::handshake::{Certificate, shake};
 
@@ -160,9 +160,9 @@ impl SinkTrial {
         lines
     }
 
-    /// Of a sink that took too long.
-    pub(super) fn give_up(&mut self) {
-        self.error = Some(NO_END.into());
+    /// Of a sink for which there was too little time.
+    pub(super) fn give_up(&mut self, late: Late) {
+        self.error = Some(late.to_string());
     }
 }
 

@@ -18,13 +18,16 @@ use crate::run::daemon::RunError;
 use crate::run::tenant;
 use crate::run::trial::api::ApiTrial;
 use crate::run::trial::purse::Purse;
-use crate::run::trial::{Line, NO_END};
+use crate::run::trial::{Late, Line};
 use crate::store::Store;
 
 /// A clock that is off by less is as good as right: `Date` has whole seconds, and an answer takes its time.
 const SKEW_FINE: f64 = 60.0;
 /// Entra refuses assertions of a clock that is off by more (its page on certificate credentials gives them ten minutes at most).
 const SKEW_ASSERTIONS: f64 = 300.0;
+
+/// What can be said of the end of a client secret: neither it nor its token has a date in it.
+const SECRET_ENDS: &str = "when it ends is not known: see Entra, Certificates & secrets of the app registration";
 
 /// Who tells of a tenant's API.
 pub(super) enum Witness<'a> {
@@ -74,6 +77,8 @@ pub struct TokenTrial {
     pub milliseconds: u64,
     /// How long it is good.
     pub seconds_left: u64,
+    #[serde(skip)]
+    is_by_secret: bool,
 }
 
 /// Tries a tenant.
@@ -102,9 +107,9 @@ pub(super) async fn try_one(
 }
 
 impl TenantTrial {
-    /// Of a tenant that took too long.
-    pub(super) fn unfinished(config: &Config) -> Self {
-        Self { api: config.api, error: Some(NO_END.into()), ..Self::default() }
+    /// Of a tenant for which there was too little time.
+    pub(super) fn unfinished(api: Dialect, late: Late) -> Self {
+        Self { api, error: Some(late.to_string()), ..Self::default() }
     }
 
     /// Whether the daemon can read this tenant.
@@ -129,6 +134,7 @@ impl TenantTrial {
                     endpoint: asked(config),
                     milliseconds: milliseconds(began.elapsed()),
                     seconds_left: tokens.expires_in().unwrap_or_default().as_secs(),
+                    is_by_secret: matches!(config.credential, Credential::ClientSecret(_)),
                 });
                 self.look_at_roles(&token);
             }
@@ -211,6 +217,7 @@ impl TenantTrial {
         let mut say = |what, found: Option<String>| lines.extend(found.map(|found| (what, found)));
         say("token", self.token.as_ref().map(TokenTrial::words));
         say("certificate", self.certificate_days_left.map(ends));
+        say("secret", self.token.as_ref().filter(|token| token.is_by_secret).map(|_| SECRET_ENDS.into()));
         say("roles", self.roles.as_ref().map(|roles| self.role_words(roles)));
         let skew = self.clock_skew_seconds.map(|skew| format!("{skew:+.1} s against the server"));
         let fine = self.clock_skew_seconds.filter(|skew| skew.abs() < SKEW_FINE).map(|_| ", which is fine");
@@ -243,7 +250,7 @@ impl TenantTrial {
 
 impl TokenTrial {
     fn words(&self) -> String {
-        let Self { credential, endpoint, milliseconds, seconds_left } = self;
+        let Self { credential, endpoint, milliseconds, seconds_left, is_by_secret: _ } = self;
         format!("by {credential} in {milliseconds} ms from {endpoint}, good for {seconds_left} s")
     }
 }
