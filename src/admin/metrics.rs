@@ -248,7 +248,8 @@ impl Metrics {
                     family.with(&by_tenant, |gauge| _ = gauge.set(value));
                 }
             };
-            set(&self.source_lag, tenant.lag_seconds);
+            // One that was never read is behind all the same: nobody is woken by a series that is not there.
+            set(&self.source_lag, Some(tenant.lag_seconds.unwrap_or(tenant.since_pass_seconds)));
             set(&self.quarantined, Some(tenant.quarantined as f64));
             set(&self.clock_skew, tenant.clock_skew_seconds);
             set(&self.token_expires, tenant.token_expires_seconds);
@@ -307,12 +308,14 @@ mod tests {
         metrics.visible_after(&tenant, "sweep", Duration::from_secs(40));
         let mut status = Status::default();
         let lag = Some(61.5);
-        status.tenants.entry(TenantName::new("fabrikam")).or_default().certificate_expires_seconds = Some(-3.5);
+        let never_read = status.tenants.entry(TenantName::new("fabrikam")).or_default();
+        (never_read.certificate_expires_seconds, never_read.since_pass_seconds) = (Some(-3.5), 1200.0);
         status.tenants.entry(tenant).or_default().lag_seconds = lag;
         let tally = Tally { sinks: [(sink, crate::store::tally::Behind::default())].into(), ..Tally::default() };
         let text = metrics.scrape(&status, Some(&tally));
         for line in [
             "xdrelay_source_lag_seconds{tenant=\"contoso\"} 61.5",
+            "xdrelay_source_lag_seconds{tenant=\"fabrikam\"} 1200",
             "xdrelay_freshness_seconds_count{tenant=\"contoso\"} 1",
             "xdrelay_delivery_seconds_count{tenant=\"contoso\",sink=\"siem\"} 1",
             "xdrelay_events_total{tenant=\"contoso\",kind=\"created\"} 1",

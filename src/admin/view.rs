@@ -77,7 +77,7 @@ impl View {
         }
         let mut tenants = BTreeMap::new();
         for (name, status) in &seen.status.tenants {
-            let diagnosis = diagnosis::of_tenant(status, seen.up);
+            let diagnosis = diagnosis::of_tenant(status);
             problems.push(Problem::new("tenant", name.as_str(), &diagnosis, seen.up));
             tenants.insert(name.to_string(), tenant(status, &diagnosis, (seen.calls)(name.as_str()), seen.up));
         }
