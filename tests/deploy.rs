@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use skipped::skipped;
 use xdrelay::config::{self, Config};
+use xdrelay::core::quota::{Lane, Limits, Quota};
+use xdrelay::model::moment::Moment;
 
 /// Tenths of systemd's exposure level: what a daemon that needs the network can reach.
 const EXPOSURE_MAX: &str = "11";
@@ -191,4 +193,51 @@ fn the_manifests_and_their_configuration_agree() {
     let grace = pod.split("terminationGracePeriodSeconds: ").nth(1).and_then(|rest| rest.split_whitespace().next());
     let grace: u64 = grace.and_then(|seconds| seconds.parse().ok()).expect("seconds");
     assert!(config.shutdown.grace.0 + Duration::from_secs(15) <= Duration::from_secs(grace));
+}
+
+/// What is left of the hour after each answer, the least and the most, while a lane takes all that it may beside a tail that
+/// asks as often as it may.
+fn left_by(hungry: Lane, limits: Limits, answer_takes: Duration) -> (u32, u32) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let start = Moment::from_nanos(1_800_000_000_000_000_000);
+    let (mut quota, mut now, mut left) = (Quota::fresh(limits), start, Vec::new());
+    let mut callers = [(Lane::Tail, start), (hungry, start)];
+    while now < start + HOUR * 2 {
+        let (lane, due) = callers.iter_mut().min_by_key(|(_, due)| *due).expect("two");
+        now = now.max(*due);
+        if *lane == Lane::Tail {
+            quota.tail_due_at(*due);
+        }
+        if quota.charge(*lane, now).is_none() {
+            *due = quota.ready_at(*lane, now).max(now + Duration::from_millis(1));
+            continue;
+        }
+        let pause = if *lane == Lane::Tail { limits.tail_interval_min() } else { Duration::ZERO };
+        *due = now + pause.max(answer_takes);
+        // By then the burst is gone.
+        if start + HOUR < now {
+            left.push(quota.hour_remaining(now + answer_takes));
+        }
+    }
+    (*left.iter().min().expect("calls"), *left.iter().max().expect("calls"))
+}
+
+#[test]
+fn the_quota_is_exhausted_for_monitoring_where_sweeps_take_all_they_may_and_not_where_what_is_patient_does() {
+    let alerts = read("deploy/grafana/alerts.yml");
+    let limit = "(xdrelay_quota_limit{endpoint=\"list\", window=\"hour\"}) / ";
+    let part = alerts.split_once(limit).and_then(|(_, rest)| rest.lines().next()).expect("the alert goes by the limit");
+    let part: f64 = part.parse().expect("a number");
+    for (per_minute, per_hour) in [(50, 1500), (25, 750), (12, 375)] {
+        let (limits, threshold) = (Limits { per_minute, per_hour }, f64::from(per_hour) / part);
+        for millis in [100, 700, 1500] {
+            let left = |lane| left_by(lane, limits, Duration::from_millis(millis));
+            let (_, most) = left(Lane::Sweep);
+            assert!(f64::from(most) < threshold, "{per_hour}, {millis} ms: sweeps leave up to {most}");
+            for lane in [Lane::Replay, Lane::CatchUp, Lane::Audit] {
+                let (_, most) = left(lane);
+                assert!(threshold <= f64::from(most), "{per_hour}, {millis} ms: {lane:?} leaves {most} at most");
+            }
+        }
+    }
 }

@@ -47,6 +47,8 @@ struct Tenant {
     status: TenantStatus,
     /// When `lag_seconds` was true.
     reckoned: Option<Instant>,
+    /// When a reading was complete, or the tenant began.
+    passed: Option<Instant>,
     failing: Option<Instant>,
     /// The worst since it was last asked for.
     freshness: Option<f64>,
@@ -81,9 +83,12 @@ impl Board {
     /// Writes what a tenant says.
     pub fn tenant(&self, name: &TenantName, write: impl FnOnce(&mut TenantStatus)) {
         let mut state = self.state();
-        let Tenant { status, reckoned, failing, .. } = state.tenants.entry(name.clone()).or_default();
-        let lag_before = status.lag_seconds;
+        let Tenant { status, reckoned, passed, failing, .. } = state.tenants.entry(name.clone()).or_default();
+        let (lag_before, passes_before) = (status.lag_seconds, status.passes);
         write(status);
+        if passed.is_none() || passes_before < status.passes {
+            *passed = Some(Instant::now());
+        }
         if status.lag_seconds != lag_before {
             *reckoned = Some(Instant::now());
         }
@@ -217,6 +222,7 @@ impl Tenant {
         let since_reckoned = self.reckoned.map_or(0.0, |reckoned| reckoned.elapsed().as_secs_f64());
         TenantStatus {
             lag_seconds: self.status.lag_seconds.map(|lag| lag + since_reckoned),
+            since_pass_seconds: seconds(self.passed).unwrap_or_default(),
             failing_seconds: seconds(self.failing),
             ..self.status.clone()
         }
@@ -275,6 +281,26 @@ mod tests {
         assert!(5.0 < board.status().tenants[&contoso].lag_seconds.expect("a lag"), "it grows by itself");
         board.tenant(&contoso, |status| status.error = None);
         assert_eq!(failing(&board), None);
+    }
+
+    #[test]
+    fn a_tenant_is_behind_from_its_beginning_on_and_again_from_each_complete_reading() {
+        let (board, contoso) = (Board::default(), TenantName::new("contoso"));
+        let since_pass = || board.status().tenants[&contoso].since_pass_seconds;
+        let age = |seconds| {
+            let long_ago =
+                Instant::now().checked_sub(Duration::from_secs(seconds)).expect("a machine that is up for so long");
+            board.state().tenants.get_mut(&contoso).expect("it is there").passed = Some(long_ago);
+        };
+        board.tenant(&contoso, |status| status.quota_limits = [1; 4]);
+        age(40);
+        board.tenant(&contoso, |status| status.error = Some("no route".into()));
+        assert!(40.0 <= since_pass(), "nothing was read yet");
+        board.tenant(&contoso, |status| status.passes = 3);
+        assert!(since_pass() < 40.0, "a reading was complete");
+        age(40);
+        board.tenant(&contoso, |status| status.passes = 0);
+        assert!(40.0 <= since_pass(), "it begins to count anew, which completes nothing");
     }
 
     #[test]

@@ -61,8 +61,8 @@ impl Diagnosis {
     }
 }
 
-/// How a tenant fares, since the daemon has been up for this long.
-pub fn of_tenant(status: &TenantStatus, up: Duration) -> Diagnosis {
+/// How a tenant fares.
+pub fn of_tenant(status: &TenantStatus) -> Diagnosis {
     if let Some(error) = &status.error {
         return failing(status, error);
     }
@@ -76,7 +76,8 @@ pub fn of_tenant(status: &TenantStatus, up: Duration) -> Diagnosis {
             "The log names the incidents next to it (“cannot be read”): look at them in the portal, and give Microsoft's support the window.",
         );
     }
-    let lag = status.lag_seconds.unwrap_or(up.as_secs_f64());
+    // Until something was read, how long ago a former process did is no measure of how it fares.
+    let lag = status.lag_seconds.filter(|_| 0 < status.passes).unwrap_or(status.since_pass_seconds);
     if let Some((at, to)) = &status.catching_up {
         return Diagnosis::new(Level::Notice, "catching up", "reads a long way back").because(
             format!("It has come to {at} of {to}."),
@@ -206,7 +207,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut TenantStatus), level: Level, state: &str) {
         let mut status = TenantStatus { passes: 3, lag_seconds: Some(20.0), ..TenantStatus::default() };
         change(&mut status);
-        let diagnosis = of_tenant(&status, Duration::from_secs(3600));
+        let diagnosis = of_tenant(&status);
         assert_eq!((diagnosis.level, diagnosis.state), (level, state), "{status:?}");
         assert_eq!(diagnosis.level == Level::Ok, diagnosis.headline.is_empty());
     }
@@ -228,8 +229,14 @@ mod tests {
         check(error("something new", 0.0), Level::Notice, "failing");
         check(|status| status.quarantined = 2, Level::Bad, "quarantine");
         check(|status| status.lag_seconds = Some(301.0), Level::Bad, "late");
-        check(|status| status.lag_seconds = None, Level::Bad, "late");
-        check(|status| status.passes = 0, Level::Notice, "starting");
+        let never = |seconds| {
+            move |status: &mut TenantStatus| {
+                (status.passes, status.lag_seconds, status.since_pass_seconds) = (0, None, seconds);
+            }
+        };
+        check(never(299.0), Level::Notice, "starting");
+        check(never(301.0), Level::Bad, "late");
+        check(|status| (status.passes, status.lag_seconds) = (0, Some(7200.0)), Level::Notice, "starting");
         check(|status| status.certificate_expires_seconds = Some(86_400.0), Level::Notice, "certificate");
         check(|status| status.certificate_expires_seconds = Some(-1.0), Level::Bad, "certificate");
         let way_back = Some(("2026-01-01T00:00:00Z".into(), "2026-02-01T00:00:00Z".into()));

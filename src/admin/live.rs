@@ -17,7 +17,7 @@ use crate::admin::history::{Line, STEP, Tempo};
 use crate::admin::metrics::{Metrics, age};
 use crate::admin::status::Status;
 use crate::admin::view::{self, Seen, View};
-use crate::model::names::SinkName;
+use crate::model::names::{SinkName, TenantName};
 use crate::store::Store;
 use crate::store::tally::{Behind, Tally};
 
@@ -183,6 +183,9 @@ impl Live {
             (tally, refusals)
         });
         let (tally, refusals) = read.await.unwrap_or_default();
+        // Whoever comes back under the name of one that is gone may be somebody else.
+        memory.tenants.retain(|name, _| status.tenants.contains_key(&TenantName::new(name)));
+        memory.sinks.retain(|name, _| status.sinks.contains_key(&SinkName::new(name)));
         memory.refusals = refusals.unwrap_or_else(|| std::mem::take(&mut memory.refusals));
         if is_sample {
             self.sample(memory, &status, &tally);
@@ -231,9 +234,7 @@ impl Live {
     fn view(&self, memory: &Memory, status: &Status, tally: &Tally) -> View {
         let counted = self.metrics.calls();
         let calls = |name: &str| {
-            let called = |endpoint| {
-                counted.get(&(crate::model::names::TenantName::new(name), endpoint)).copied().unwrap_or_default()
-            };
+            let called = |endpoint| counted.get(&(TenantName::new(name), endpoint)).copied().unwrap_or_default();
             memory.tenants.get(name).map_or([0; 4], |history| {
                 let (list, get) = (called("list"), called("get"));
                 [history.list.minute(list), history.list.hour(list), history.get.minute(get), history.get.hour(get)]

@@ -46,6 +46,7 @@ pub struct Metrics {
     disk_min_free: Number,
     api_calls: Series<ByCall, Counter>,
     quota_remaining: Gauges<ByQuota>,
+    quota_limit: Gauges<ByQuota>,
     audit_missed: Series<ByTenant, Counter>,
     quarantined: Gauges<ByTenant>,
     visibility_lag: Histograms<ByTenantAndPass>,
@@ -87,6 +88,7 @@ impl Metrics {
             disk_min_free: Number::default(),
             api_calls: Series::of(Family::default()),
             quota_remaining: Series::of(Family::default()),
+            quota_limit: Series::of(Family::default()),
             audit_missed: Series::of(Family::default()),
             quarantined: Series::of(Family::default()),
             visibility_lag: Series::of(Family::new_with_constructor(Buckets)),
@@ -123,6 +125,7 @@ impl Metrics {
         r.register("disk_min_free_bytes", "outbox.min_free: below it polling pauses", self.disk_min_free.clone());
         r.register("api_calls", "Calls of the source", self.api_calls.family().clone());
         r.register("quota_remaining", "Calls that may go at once", self.quota_remaining.family().clone());
+        r.register("quota_limit", "Calls that the quota allows in a window", self.quota_limit.family().clone());
         r.register("audit_missed", "Events that only an audit found", self.audit_missed.family().clone());
         r.register("quarantined", "Windows of time that cannot be read", self.quarantined.family().clone());
         r.register(
@@ -224,6 +227,7 @@ impl Metrics {
     /// Of these tenants only: a scrape may have seen one that is gone meanwhile.
     fn retain_gauges(&self, is_there: impl Fn(&TenantName) -> bool + Copy) {
         self.quota_remaining.retain(is_there);
+        self.quota_limit.retain(is_there);
         let by_tenant =
             [&self.source_lag, &self.quarantined, &self.clock_skew, &self.token_expires, &self.certificate_expires];
         by_tenant.into_iter().for_each(|gauges| gauges.retain(is_there));
@@ -248,15 +252,18 @@ impl Metrics {
                     family.with(&by_tenant, |gauge| _ = gauge.set(value));
                 }
             };
-            set(&self.source_lag, tenant.lag_seconds);
+            // One that was never read is behind all the same: nobody is woken by a series that is not there.
+            set(&self.source_lag, Some(tenant.lag_seconds.unwrap_or(tenant.since_pass_seconds)));
             set(&self.quarantined, Some(tenant.quarantined as f64));
             set(&self.clock_skew, tenant.clock_skew_seconds);
             set(&self.token_expires, tenant.token_expires_seconds);
             set(&self.certificate_expires, tenant.certificate_expires_seconds);
             let quotas = [("list", "minute"), ("list", "hour"), ("get", "minute"), ("get", "hour")];
-            for ((endpoint, window), remaining) in quotas.into_iter().zip(tenant.quota_remaining) {
+            let numbers = tenant.quota_remaining.into_iter().zip(tenant.quota_limits);
+            for ((endpoint, window), (remaining, limit)) in quotas.into_iter().zip(numbers) {
                 let labels = ByQuota { tenant: Label(name.clone()), endpoint, window };
                 self.quota_remaining.with(&labels, |gauge| _ = gauge.set(f64::from(remaining)));
+                self.quota_limit.with(&labels, |gauge| _ = gauge.set(f64::from(limit)));
             }
         }
         if let Some(tally) = tally {
@@ -307,12 +314,15 @@ mod tests {
         metrics.visible_after(&tenant, "sweep", Duration::from_secs(40));
         let mut status = Status::default();
         let lag = Some(61.5);
-        status.tenants.entry(TenantName::new("fabrikam")).or_default().certificate_expires_seconds = Some(-3.5);
-        status.tenants.entry(tenant).or_default().lag_seconds = lag;
+        let never_read = status.tenants.entry(TenantName::new("fabrikam")).or_default();
+        (never_read.certificate_expires_seconds, never_read.since_pass_seconds) = (Some(-3.5), 1200.0);
+        let read = status.tenants.entry(tenant).or_default();
+        (read.lag_seconds, read.quota_limits) = (lag, [50, 1500, 100, 1500]);
         let tally = Tally { sinks: [(sink, crate::store::tally::Behind::default())].into(), ..Tally::default() };
         let text = metrics.scrape(&status, Some(&tally));
         for line in [
             "xdrelay_source_lag_seconds{tenant=\"contoso\"} 61.5",
+            "xdrelay_source_lag_seconds{tenant=\"fabrikam\"} 1200",
             "xdrelay_freshness_seconds_count{tenant=\"contoso\"} 1",
             "xdrelay_delivery_seconds_count{tenant=\"contoso\",sink=\"siem\"} 1",
             "xdrelay_events_total{tenant=\"contoso\",kind=\"created\"} 1",
@@ -325,6 +335,8 @@ mod tests {
             "xdrelay_quarantined{tenant=\"contoso\"} 0",
             "xdrelay_visibility_lag_seconds_count{tenant=\"contoso\",pass=\"sweep\"} 1",
             "xdrelay_quota_remaining{tenant=\"contoso\",endpoint=\"get\",window=\"hour\"} 0",
+            "xdrelay_quota_limit{tenant=\"contoso\",endpoint=\"list\",window=\"hour\"} 1500",
+            "xdrelay_quota_limit{tenant=\"contoso\",endpoint=\"get\",window=\"minute\"} 100",
             "xdrelay_certificate_expires_seconds{tenant=\"fabrikam\"} -3.5",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -33,10 +33,13 @@ pub struct TenantStatus {
     pub rounds: u64,
     /// The cursor.
     pub cursor: Option<String>,
-    /// Server time at the start of the last complete sweep.
+    /// Server time at the start of the last complete sweep, of this process or a former one.
     pub last_complete_sweep: Option<String>,
-    /// Seconds since then, on the server's clock.
+    /// Seconds since then, on the server's clock; on ours as long as the server has not told its own.
     pub lag_seconds: Option<f64>,
+    /// Since a reading was complete, or since the tenant began where none was yet.
+    #[serde(default)]
+    pub since_pass_seconds: f64,
     /// From where to where a long way back is being read.
     pub catching_up: Option<(String, String)>,
     /// Pages read since the start.

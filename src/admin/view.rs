@@ -77,14 +77,14 @@ impl View {
         }
         let mut tenants = BTreeMap::new();
         for (name, status) in &seen.status.tenants {
-            let diagnosis = diagnosis::of_tenant(status, seen.up);
+            let diagnosis = diagnosis::of_tenant(status);
             problems.push(Problem::new("tenant", name.as_str(), &diagnosis, seen.up));
             tenants.insert(name.to_string(), tenant(status, &diagnosis, (seen.calls)(name.as_str()), seen.up));
         }
         Self { verdict: verdict(problems), tenants, sinks }
     }
 
-    /// What has to be sent to somebody who knows the view of before; none where that is nothing.
+    /// What has to be sent to somebody who knows the view of before; none where that is nothing. Who is not there any more is null.
     pub(crate) fn since(&self, before: &Self) -> Option<Map<String, Value>> {
         let mut sent = Map::new();
         if self.verdict != before.verdict {
@@ -92,7 +92,9 @@ impl View {
         }
         for (part, now, before) in [("tenants", &self.tenants, &before.tenants), ("sinks", &self.sinks, &before.sinks)]
         {
-            let changed: Map<String, Value> = now.iter().filter_map(|(name, now)| changed(name, now, before)).collect();
+            let gone = before.keys().filter(|name| !now.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+            let changed: Map<String, Value> =
+                now.iter().filter_map(|(name, now)| changed(name, now, before)).chain(gone).collect();
             if !changed.is_empty() {
                 sent.insert(part.into(), changed.into());
             }
@@ -240,4 +242,25 @@ pub(crate) fn fixed(shows_incidents: bool, known: &Known) -> Value {
         "late": diagnosis::LATE.as_secs(),
         "kinds": known.kinds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_changed_or_gone_is_sent_and_nothing_else() {
+        let view = |tenants: &[(&str, Value)]| View {
+            tenants: tenants.iter().map(|(name, fields)| ((*name).to_owned(), members(fields.clone()))).collect(),
+            ..View::default()
+        };
+        let (well, late) = (json!({ "state": "well", "missed": 0 }), json!({ "state": "late", "missed": 0 }));
+        let before = view(&[("changes", well.clone()), ("leaves", well.clone()), ("stays", well.clone())]);
+        let now = view(&[("changes", late), ("comes", well.clone()), ("stays", well)]);
+        let sent = json!({
+            "changes": { "state": "late" }, "comes": { "state": "well", "missed": 0 }, "leaves": null,
+        });
+        assert_eq!(now.since(&before).map(Value::from), Some(json!({ "tenants": sent })));
+        assert_eq!(now.since(&now), None);
+    }
 }

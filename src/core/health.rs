@@ -37,6 +37,11 @@ pub struct ReaderHealth {
 }
 
 impl Health {
+    /// Nothing has happened yet, to a tenant that was read so far before.
+    pub(crate) fn resumed(position: Option<Position>) -> Self {
+        Self { position, ..Self::default() }
+    }
+
     /// One reader's share.
     pub const fn reader(&self, reader: Reader) -> &ReaderHealth {
         match reader {
@@ -55,7 +60,7 @@ impl Health {
         self.rounds
     }
 
-    /// Server time at the start of the last complete sweep.
+    /// Server time at the start of the last complete sweep, of this process or a former one.
     pub fn swept(&self) -> Option<Timestamp> {
         self.position.and_then(|position| position.swept)
     }

@@ -107,7 +107,7 @@ impl Poller {
             completeness: Completeness::new(has_listed, now),
             hands: [hand(seed), hand(seed.wrapping_add(1))],
             is_dateless: false,
-            health: Health::default(),
+            health: Health::resumed(position),
             settings,
         }
     }

@@ -3,7 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use crate::harness::{BOUND, Daemon, Place, QUICK, lively, wait_for, web};
+use xdrelay::admin::metrics::age;
+use xdrelay::model::timestamp::Timestamp;
+
+use crate::harness::{BOUND, Daemon, Place, QUICK, another, closed_port, lively, wait_for, web};
 
 /// Of the names that dashboards rely on.
 const METRICS: [&str; 14] = [
@@ -54,5 +57,48 @@ async fn the_endpoints_tell_how_the_daemon_fares() {
     let mode = |name: &str| std::fs::metadata(place.state().join(name)).expect("it is there").permissions().mode();
     assert_eq!(mode("control.sock") & 0o777, 0o600);
     assert_eq!(mode(".") & 0o777, 0o700);
+    assert_eq!(daemon.stop("TERM"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_while_the_source_is_away_is_behind_since_the_last_sweep_or_since_the_start() {
+    let (place, read, unread) = (Place::new(), another(1, 3).await, another(2, 3).await);
+    let (sink, admin) = (place.file_sink("file"), "[admin]\nlisten = \"127.0.0.1:0\"\n\n");
+    place.configure(&[QUICK, &place.tenant("contoso", &read), &sink, admin]);
+    let daemon = Daemon::start(&place);
+    wait_for("a sweep", || place.command(&["status"]).out.contains("last complete sweep"));
+    assert_eq!(daemon.stop("TERM"), 0);
+    let at_rest = place.command(&["status", "--json"]).expect(0, &[]).json();
+    let swept = at_rest["tenants"][0]["last_complete_sweep"].as_str().expect("a time").to_owned();
+
+    std::fs::remove_file(place.path("daemon.log")).expect("the next one has an address of its own");
+    let away = format!("http://127.0.0.1:{}", closed_port());
+    let behind = |name: &str, sandbox| place.tenant_behind(name, sandbox, &away, &away);
+    place.configure(&[QUICK, &behind("contoso", &read), &behind("fabrikam", &unread), &sink, admin]);
+    let daemon = Daemon::start(&place);
+    let (origin, client) = (daemon.origin(), web());
+    let lags = async || {
+        let text = client.get(format!("{origin}/metrics")).send().await.expect("an answer").text().await;
+        let text = text.expect("a text");
+        ["contoso", "fabrikam"].map(|name| {
+            let series = format!("xdrelay_source_lag_seconds{{tenant=\"{name}\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&series));
+            value.unwrap_or_else(|| panic!("{series}is not in {text}")).parse::<f64>().expect("a number")
+        })
+    };
+    wait_for("both to fail", || place.command(&["status"]).out.matches("failing").count() == 2);
+    let status = place.command(&["status", "--json"]).expect(0, &[]).json();
+    let [contoso, fabrikam] = ["contoso", "fabrikam"].map(|name| &status["tenants"][name]);
+    assert_eq!(contoso["last_complete_sweep"], *swept, "it is that of the former process");
+    assert!(fabrikam["last_complete_sweep"].is_null() && fabrikam["lag_seconds"].is_null(), "{fabrikam:#}");
+    let first = lags().await;
+    let of_swept: Timestamp = swept.parse().expect("a time");
+    assert!(first[0] <= age(of_swept).as_secs_f64() && fabrikam["since_pass_seconds"].as_f64() < Some(first[1]));
+    wait_for("time to pass", || {
+        let status = place.command(&["status", "--json"]).expect(0, &[]).json();
+        first[1] + 1.0 < status["tenants"]["fabrikam"]["since_pass_seconds"].as_f64().expect("a number")
+    });
+    let later = lags().await;
+    assert!(first[0] < later[0] && first[1] + 1.0 < later[1], "it grows: {first:?}, {later:?}");
     assert_eq!(daemon.stop("TERM"), 0);
 }

@@ -205,3 +205,34 @@ async fn a_browser_signs_in_with_the_token_and_out_again() {
     browser.click("#sign-out button", "Sign out");
     browser.see("label", "Token");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_that_come_and_go_do_so_on_a_page_that_is_open() {
+    let Some(mut browser) = Browser::start() else { return };
+    let (place, source, broken) = (Place::new(), Faking::start().await, Faking::start().await);
+    broken.say(403, json!({ "error": { "code": "Forbidden", "message": "the role is missing" } }));
+    let (stays, leaves) = (source.tenant(&place, "stays", 1), broken.tenant(&place, "leaves", 2));
+    place.configure(&[QUICK, &stays, &leaves, &place.file_sink("archive"), ADMIN]);
+    let daemon = Daemon::start(&place);
+    let origin = daemon.origin();
+    browser.open(&format!("{origin}/"));
+    browser.see("#headline", "leaves: the credential or a permission is refused");
+    browser.see("#summary", "2 tenants, 1 sink");
+    browser.see("#tenants .detail .trouble", "the role is missing");
+
+    place.configure(&[QUICK, &stays, &place.file_sink("archive"), ADMIN]);
+    daemon.signal("HUP");
+    browser.miss("#tenants .name", "leaves");
+    browser.see("#headline", "All well");
+    browser.see("#summary", "1 tenant, 1 sink");
+    assert_eq!(browser.texts("#tenants .name"), ["stays"]);
+
+    // The same name, and a source that answers.
+    let comes = source.tenant(&place, "leaves", 3);
+    place.configure(&[QUICK, &stays, &comes, &place.file_sink("archive"), ADMIN]);
+    daemon.signal("HUP");
+    browser.see("#summary", "2 tenants, 1 sink");
+    browser.see("#headline", "All well");
+    assert_eq!(browser.texts("#tenants .name"), ["leaves", "stays"]);
+    browser.assert_quiet(&origin);
+}

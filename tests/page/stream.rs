@@ -141,3 +141,27 @@ async fn so_many_watch_and_one_more_may_when_one_goes() {
     assert_eq!(daemon.stop("TERM"), 0, "who watches does not keep it from stopping");
     while last.next().await.is_some() {}
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_gone_is_told_to_be_gone_and_leaves_nothing_to_whoever_comes_next() {
+    let (place, source) = (Place::new(), Faking::start().await);
+    let (stays, leaves) = (source.tenant(&place, "stays", 1), source.tenant(&place, "leaves", 2));
+    place.configure(&[QUICK, &stays, &leaves, &place.file_sink("file"), ADMIN]);
+    let daemon = Daemon::start(&place);
+    wait_for("both to be swept", || place.command(&["status"]).out.matches("last complete sweep").count() == 2);
+    let origin = daemon.origin();
+    let mut watcher = Watcher::join(&origin).await.expect("a seat");
+    let all = watcher.until("both", |name, said| name == "all" && said["tenants"]["leaves"].is_object()).await;
+    assert!(all["history"]["tenants"]["leaves"].is_object(), "{all:#}");
+
+    place.configure(&[QUICK, &stays, &place.file_sink("file"), ADMIN]);
+    daemon.signal("HUP");
+    let is_gone = |said: &Value| said["tenants"].get("leaves").is_some_and(Value::is_null);
+    let gone = watcher.until("its end", |_, said| is_gone(said)).await;
+    assert!(gone["tenants"].get("stays").is_none_or(Value::is_object), "{gone:#}");
+    let (_, all) = Watcher::join(&origin).await.expect("a seat").next().await.expect("a message");
+    for part in [&all["tenants"], &all["history"]["tenants"]] {
+        let names: Vec<_> = part.as_object().expect("tenants").keys().collect();
+        assert_eq!(names, ["stays"], "{all:#}");
+    }
+}

@@ -247,19 +247,31 @@ function everything(message) {
 
 function change(message) {
   take(message);
+  // Whether there are more or fewer of them than before.
+  let counted = false;
   for (const kind of ["tenants", "sinks"]) {
     let reorder = false;
     for (const [name, fields] of Object.entries(message[kind] ?? {})) {
-      reorder ||= "level" in fields || !(name in state[kind]);
-      state[kind][name] = { ...state[kind][name], ...fields };
+      reorder ||= fields === null || "level" in fields || !(name in state[kind]);
+      counted ||= fields === null || !(name in state[kind]);
+      if (fields === null) forget(kind, name);
+      else state[kind][name] = { ...state[kind][name], ...fields };
     }
     if (message.sample) sample(kind, message.sample[kind]);
     if (reorder) arrange(kind);
     const changed = message.sample ? Object.keys(state[kind]) : Object.keys(message[kind] ?? {});
     for (const name of changed) if (rows[kind].has(name)) update(rows[kind].get(name));
   }
-  if (message.verdict) { state.verdict = message.verdict; showVerdict(); }
+  if (message.verdict) state.verdict = message.verdict;
+  if (message.verdict || counted) showVerdict();
   if (message.events) showEvents(message.events, true);
+}
+
+// Who comes back under the same name begins anew.
+function forget(kind, name) {
+  delete state[kind][name];
+  delete state.history[kind][name];
+  opened.delete(`${kind}/${name}`);
 }
 
 const LINES = { tenants: ["lag", "freshness"], sinks: ["rate", "waiting"] };
