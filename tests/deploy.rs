@@ -136,15 +136,62 @@ fn the_unit_checks_the_same_configuration_that_it_runs() {
     assert_eq!(commands.last().map(String::as_str), Some("ExecReload=/bin/kill -HUP $MAINPID"), "after the check");
 }
 
+/// The files of a directory with this ending, as paths from the top of the repository.
+fn files(directory: &str, ending: &str) -> Vec<String> {
+    let entries =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).expect("a directory of ours");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    names.filter(|name| name.ends_with(ending)).map(|name| format!("{directory}/{name}")).collect()
+}
+
+/// The secrets that a configuration takes from systemd, those in its comments too.
+fn named_in(configuration: &str) -> BTreeSet<&str> {
+    let rest = configuration.split("/run/credentials/xdrelay.service/").skip(1);
+    rest.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// What `LoadCredential=` and `LoadCredentialEncrypted=` hand over in a text: the name, and the file it is made of. `NAME:FILE`
+/// is none.
+fn handed_over(text: &str) -> Vec<(&str, &str)> {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '(' | ')');
+    let settings =
+        text.split("LoadCredential").skip(1).filter_map(|rest| rest.trim_start_matches("Encrypted").strip_prefix('='));
+    let pairs = settings.filter_map(|rest| rest.split(is_end).next()?.split_once(':'));
+    pairs.filter(|(_, file)| file.starts_with('/')).collect()
+}
+
 #[test]
 fn the_example_hands_over_every_secret_that_a_configuration_can_name() {
     let (drop_in, full) = (read("deploy/systemd/credential.conf.example"), read("config/full.toml"));
-    let names = full.split("/run/credentials/xdrelay.service/").skip(1).filter_map(|rest| rest.split('"').next());
-    let names: BTreeSet<_> = names.collect();
+    let names = named_in(&full);
     assert!(8 <= names.len(), "{names:?}");
     for name in names {
         let line = format!("LoadCredential={name}:/etc/xdrelay/secrets/{name}\n");
         assert!(drop_in.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn secrets_are_in_one_place_and_every_example_says_how_its_own_get_there() {
+    let drop_in = read("deploy/systemd/credential.conf.example");
+    let (examples, documents) = (files("config", ".toml"), files("docs", ".md"));
+    let rest = ["README.md", "SECURITY.md", "deploy/systemd/credential.conf.example"].map(str::to_owned);
+    let mut places = 0;
+    for path in examples.iter().chain(&documents).chain(&rest) {
+        let text = read(path);
+        for (name, file) in handed_over(&text) {
+            let place = format!("/etc/xdrelay/secrets/{name}");
+            assert!(file == place || file == format!("{place}.cred"), "{path}: LoadCredential={name}:{file}");
+            places += 1;
+        }
+    }
+    assert!(20 <= places, "{places}");
+    for path in examples {
+        let text = read(&path);
+        let said: BTreeSet<_> =
+            handed_over(&text).into_iter().chain(handed_over(&drop_in)).map(|(name, _)| name).collect();
+        let unsaid: Vec<_> = named_in(&text).into_iter().filter(|name| !said.contains(name)).collect();
+        assert!(unsaid.is_empty(), "{path}: nothing says where {unsaid:?} come from");
     }
 }
 
