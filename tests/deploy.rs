@@ -50,6 +50,14 @@ fn analyze(arguments: &[&str], drop_in: &str) -> Option<Output> {
     Some(output)
 }
 
+/// The one of docs/operations.md; `deploy/systemd/prove` has it under a running systemd.
+fn drop_in_for_an_agent() -> String {
+    let page = read("docs/operations.md");
+    let drop_in = page.split("\n```ini\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a drop-in");
+    assert!(drop_in.contains("DynamicUser=no\nUser=xdrelay\nGroup=xdrelay\n"), "{drop_in}");
+    drop_in.to_owned()
+}
+
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -61,6 +69,8 @@ fn systemd_finds_nothing_to_say_about_the_unit() {
     let Some(output) = analyze(&["verify"], &drop_in) else { return };
     // It ends with 0 on a bad unit too.
     assert_eq!(text(&output), "");
+    let output = analyze(&["verify"], &drop_in_for_an_agent()).expect("it is there");
+    assert_eq!(text(&output), "");
     let bad = analyze(&["verify"], "[Service]\nNoSuchKey=1\n").expect("it is there");
     assert!(text(&bad).contains("NoSuchKey"), "verify sees the drop-in: {}", text(&bad));
 }
@@ -68,8 +78,10 @@ fn systemd_finds_nothing_to_say_about_the_unit() {
 #[test]
 fn the_unit_exposes_no_more_than_a_daemon_on_the_network_has_to() {
     let threshold = format!("--threshold={EXPOSURE_MAX}");
-    let Some(output) = analyze(&["security", "--offline=true", &threshold], "") else { return };
-    assert!(output.status.success(), "{}", text(&output));
+    for drop_in in ["", &drop_in_for_an_agent()] {
+        let Some(output) = analyze(&["security", "--offline=true", &threshold], drop_in) else { return };
+        assert!(output.status.success(), "{drop_in}{}", text(&output));
+    }
 }
 
 #[test]
