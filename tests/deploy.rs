@@ -52,6 +52,14 @@ fn analyze(arguments: &[&str], drop_in: &str) -> Option<Output> {
     Some(output)
 }
 
+/// The one of docs/operations.md; `deploy/systemd/prove` has it under a running systemd.
+fn drop_in_for_an_agent() -> String {
+    let page = read("docs/operations.md");
+    let drop_in = page.split("\n```ini\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a drop-in");
+    assert!(drop_in.contains("DynamicUser=no\nUser=xdrelay\nGroup=xdrelay\n"), "{drop_in}");
+    drop_in.to_owned()
+}
+
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -63,6 +71,8 @@ fn systemd_finds_nothing_to_say_about_the_unit() {
     let Some(output) = analyze(&["verify"], &drop_in) else { return };
     // It ends with 0 on a bad unit too.
     assert_eq!(text(&output), "");
+    let output = analyze(&["verify"], &drop_in_for_an_agent()).expect("it is there");
+    assert_eq!(text(&output), "");
     let bad = analyze(&["verify"], "[Service]\nNoSuchKey=1\n").expect("it is there");
     assert!(text(&bad).contains("NoSuchKey"), "verify sees the drop-in: {}", text(&bad));
 }
@@ -70,18 +80,30 @@ fn systemd_finds_nothing_to_say_about_the_unit() {
 #[test]
 fn the_unit_exposes_no_more_than_a_daemon_on_the_network_has_to() {
     let threshold = format!("--threshold={EXPOSURE_MAX}");
-    let Some(output) = analyze(&["security", "--offline=true", &threshold], "") else { return };
-    assert!(output.status.success(), "{}", text(&output));
+    for drop_in in ["", &drop_in_for_an_agent()] {
+        let Some(output) = analyze(&["security", "--offline=true", &threshold], drop_in) else { return };
+        assert!(output.status.success(), "{drop_in}{}", text(&output));
+    }
 }
 
 #[test]
 fn the_unit_waits_longer_for_a_stop_than_the_program_may_take() {
     let unit = unit();
-    let stop = settings(&unit)["TimeoutStopSec"].strip_suffix('s').and_then(|seconds| seconds.parse().ok());
-    let stop = Duration::from_secs(stop.expect("seconds"));
-    // Closing the ledger may take as long again (`run/daemon.rs`), and a blocking read a few seconds more (`cli/mod.rs`).
-    let closing = Duration::from_secs(10);
-    assert!(example("config/minimal.toml").shutdown.grace.0 * 2 + closing <= stop);
+    let stop = seconds_behind(&unit, "\nTimeoutStopSec=");
+    assert!(longest_stop(&example("config/minimal.toml")) <= stop);
+}
+
+/// Closing the ledger may take as long again as the grace (`run/daemon.rs`), and a blocking read a few seconds more (`cli/mod.rs`).
+fn longest_stop(config: &Config) -> Duration {
+    config.shutdown.grace.0 * 2 + Duration::from_secs(10)
+}
+
+/// The number behind the only place where these words are in a text.
+fn seconds_behind(text: &str, words: &str) -> Duration {
+    let mut parts = text.split(words).skip(1);
+    let digits = parts.next().map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+    assert!(parts.next().is_none(), "{words} is there twice");
+    Duration::from_secs(digits.and_then(|digits| digits.parse().ok()).expect("seconds"))
 }
 
 #[test]
@@ -138,15 +160,62 @@ fn the_unit_checks_the_same_configuration_that_it_runs() {
     assert_eq!(commands.last().map(String::as_str), Some("ExecReload=/bin/kill -HUP $MAINPID"), "after the check");
 }
 
+/// The files of a directory with this ending, as paths from the top of the repository.
+fn files(directory: &str, ending: &str) -> Vec<String> {
+    let entries =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).expect("a directory of ours");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    names.filter(|name| name.ends_with(ending)).map(|name| format!("{directory}/{name}")).collect()
+}
+
+/// The secrets that a configuration takes from systemd, those in its comments too.
+fn named_in(configuration: &str) -> BTreeSet<&str> {
+    let rest = configuration.split("/run/credentials/xdrelay.service/").skip(1);
+    rest.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// What `LoadCredential=` and `LoadCredentialEncrypted=` hand over in a text: the name, and the file it is made of. `NAME:FILE`
+/// is none.
+fn handed_over(text: &str) -> Vec<(&str, &str)> {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '(' | ')');
+    let settings =
+        text.split("LoadCredential").skip(1).filter_map(|rest| rest.trim_start_matches("Encrypted").strip_prefix('='));
+    let pairs = settings.filter_map(|rest| rest.split(is_end).next()?.split_once(':'));
+    pairs.filter(|(_, file)| file.starts_with('/')).collect()
+}
+
 #[test]
 fn the_example_hands_over_every_secret_that_a_configuration_can_name() {
     let (drop_in, full) = (read("deploy/systemd/credential.conf.example"), read("config/full.toml"));
-    let names = full.split("/run/credentials/xdrelay.service/").skip(1).filter_map(|rest| rest.split('"').next());
-    let names: BTreeSet<_> = names.collect();
+    let names = named_in(&full);
     assert!(8 <= names.len(), "{names:?}");
     for name in names {
         let line = format!("LoadCredential={name}:/etc/xdrelay/secrets/{name}\n");
         assert!(drop_in.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn secrets_are_in_one_place_and_every_example_says_how_its_own_get_there() {
+    let drop_in = read("deploy/systemd/credential.conf.example");
+    let (examples, documents) = (files("config", ".toml"), files("docs", ".md"));
+    let rest = ["README.md", "SECURITY.md", "deploy/systemd/credential.conf.example"].map(str::to_owned);
+    let mut places = 0;
+    for path in examples.iter().chain(&documents).chain(&rest) {
+        let text = read(path);
+        for (name, file) in handed_over(&text) {
+            let place = format!("/etc/xdrelay/secrets/{name}");
+            assert!(file == place || file == format!("{place}.cred"), "{path}: LoadCredential={name}:{file}");
+            places += 1;
+        }
+    }
+    assert!(20 <= places, "{places}");
+    for path in examples {
+        let text = read(&path);
+        let said: BTreeSet<_> =
+            handed_over(&text).into_iter().chain(handed_over(&drop_in)).map(|(name, _)| name).collect();
+        let unsaid: Vec<_> = named_in(&text).into_iter().filter(|name| !said.contains(name)).collect();
+        assert!(unsaid.is_empty(), "{path}: nothing says where {unsaid:?} come from");
     }
 }
 
@@ -177,8 +246,10 @@ fn the_image_and_its_configuration_agree() {
     has("ENTRYPOINT [\"/xdrelay\"]");
     has(&format!("CMD [\"run\", \"-c\", \"{}\"]", config::default_files()[0].display()));
     assert!(!dockerfile.lines().any(|line| line.starts_with("RUN")), "there is nothing in the image that could run");
-    // What comes after: ten seconds after the first signal Docker sends SIGKILL.
-    assert!(container.shutdown.grace.0 < Duration::from_secs(10));
+    // Without it Docker sends SIGKILL ten seconds after the first signal.
+    assert!(longest_stop(&container) <= seconds_behind(&read("README.md"), "--stop-timeout "));
+    assert!(longest_stop(&container) <= seconds_behind(&read("config/container.toml"), "--stop-timeout "));
+    assert!(longest_stop(&container) <= seconds_behind(&read("config/container.toml"), "stop_grace_period: "));
 }
 
 #[test]
@@ -189,10 +260,7 @@ fn the_manifests_and_their_configuration_agree() {
     assert!(pod.contains(&format!("mountPath: {} }}", config.state_dir.display())), "{}", config.state_dir.display());
     let default = config::default_files()[0].display().to_string();
     assert!(pod.contains(&format!("args: [run, -c, {default}]")), "{default}");
-    // What a pod is given before it is killed, in seconds.
-    let grace = pod.split("terminationGracePeriodSeconds: ").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let grace: u64 = grace.and_then(|seconds| seconds.parse().ok()).expect("seconds");
-    assert!(config.shutdown.grace.0 + Duration::from_secs(15) <= Duration::from_secs(grace));
+    assert!(longest_stop(&config) <= seconds_behind(&pod, "terminationGracePeriodSeconds: "));
 }
 
 /// What is left of the hour after each answer, the least and the most, while a lane takes all that it may beside a tail that

@@ -106,7 +106,7 @@ fn failing(status: &TenantStatus, error: &str) -> Diagnosis {
     let (headline, remedy) = match status.error_kind.as_deref().unwrap_or_default() {
         "refused" | "unauthorized" => (
             "the credential or a permission is refused",
-            "Put the credential or the permission right, see docs/credentials.md. It is tried again by itself, without a restart.",
+            "Put the credential or the permission right, see docs/credentials.md. It is tried again by itself; a secret below /run/credentials counts after systemctl restart xdrelay.",
         ),
         "throttled" => (
             "the API throttles",
@@ -138,7 +138,7 @@ fn certificate(left: f64) -> Diagnosis {
     };
     Diagnosis::new(level, "certificate", headline).because(
         "Without it there is no new token.",
-        "Upload the next one to the app registration and put it in the place of this one; it counts without a restart.",
+        "Upload the next one to the app registration and put it in the place of this one. It counts by itself; files below /run/credentials count after systemctl restart xdrelay.",
     )
 }
 
@@ -149,7 +149,7 @@ pub fn of_sink(status: &SinkStatus, oldest_seconds: Option<f64>, refusals: usize
         "paused" => {
             return Diagnosis::new(Level::Bad, "paused", "needs somebody").since(status.failing_seconds).because(
                 error,
-                "Put right what the far side says. Its events wait, nothing is lost, and it is tried again by itself.",
+                "Put right what the far side says. Its events wait, nothing is lost, and it is tried again by itself; a secret below /run/credentials counts after systemctl restart xdrelay.",
             );
         }
         "retrying" => {
@@ -245,6 +245,34 @@ mod tests {
             Level::Notice,
             "catching up",
         );
+    }
+
+    /// Systemd's copies are of the start of the service, and such is the set-up of the README.
+    #[test]
+    fn where_a_new_secret_is_the_remedy_the_restart_that_systemd_wants_is_too() {
+        let tenant = |change: &dyn Fn(&mut TenantStatus)| {
+            let mut status = TenantStatus { passes: 3, lag_seconds: Some(20.0), ..TenantStatus::default() };
+            change(&mut status);
+            of_tenant(&status, Duration::from_secs(3600))
+        };
+        let refused = |kind: &'static str| {
+            move |status: &mut TenantStatus| {
+                (status.error, status.error_kind) = (Some("said so".into()), Some(kind.into()))
+            }
+        };
+        let paused = SinkStatus { state: "paused".into(), error: Some("403".into()), ..SinkStatus::default() };
+        for diagnosis in [
+            tenant(&refused("refused")),
+            tenant(&refused("unauthorized")),
+            tenant(&|status| status.certificate_expires_seconds = Some(86_400.0)),
+            tenant(&|status| status.certificate_expires_seconds = Some(-1.0)),
+            of_sink(&paused, None, 0),
+        ] {
+            let remedy = diagnosis.remedy.expect("a remedy");
+            assert!(remedy.contains("below /run/credentials"), "{remedy}");
+            assert!(remedy.contains("after systemctl restart xdrelay"), "{remedy}");
+            assert!(!remedy.contains("without a restart"), "{remedy}");
+        }
     }
 
     #[test]
