@@ -16,5 +16,8 @@ VOLUME ["/var/lib/xdrelay"]
 EXPOSE 9464
 # SIGTERM delivers what is in the air and closes the ledger; it is PID 1 and needs no init.
 STOPSIGNAL SIGTERM
+# Asks by the control socket, without the port and its token. Opening a large ledger, or making a damaged one again, takes minutes.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=5m --retries=3 \
+  CMD ["/xdrelay", "healthcheck", "-c", "/etc/xdrelay/xdrelay.toml"]
 ENTRYPOINT ["/xdrelay"]
 CMD ["run", "-c", "/etc/xdrelay/xdrelay.toml"]

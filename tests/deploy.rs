@@ -245,6 +245,10 @@ fn the_image_and_its_configuration_agree() {
     has(&format!("EXPOSE {}", container.admin.as_ref().expect("a port to publish").listen.port()));
     has("ENTRYPOINT [\"/xdrelay\"]");
     has(&format!("CMD [\"run\", \"-c\", \"{}\"]", config::default_files()[0].display()));
+    let health = dockerfile.replace("\\\n", "");
+    let health = health.lines().find(|line| line.starts_with("HEALTHCHECK ")).expect("a health check");
+    let asks = format!("CMD [\"/xdrelay\", \"healthcheck\", \"-c\", \"{}\"]", config::default_files()[0].display());
+    assert!(health.ends_with(&asks), "{health}");
     assert!(!dockerfile.lines().any(|line| line.starts_with("RUN")), "there is nothing in the image that could run");
     // Without it Docker sends SIGKILL ten seconds after the first signal.
     assert!(longest_stop(&container) <= seconds_behind(&read("README.md"), "--stop-timeout "));
