@@ -20,7 +20,7 @@ use crate::core::said::Said;
 use crate::core::settings::{self, Audit};
 use crate::identity::certificate::ENDS_SOON;
 use crate::identity::token::Tokens;
-use crate::identity::{self, Credential};
+use crate::identity::{self, Credential, TokenError};
 use crate::model::moment::Moment;
 use crate::model::names::{TenantKey, TenantName};
 use crate::run::clock::Clock;
@@ -216,6 +216,20 @@ impl Tenant {
             self.herald.happened(Whom::Tenant(&self.name), Topic::CertificateEnds, 1, &facts);
         }
         Some(left)
+    }
+
+    /// Why there is no next token, while the one there is lets everything be read: an expired secret shows so before its tenant is
+    /// read no more. Says so, and when it is over.
+    pub(crate) fn renewal_failure(&self) -> Option<TokenError> {
+        let whom = Whom::SignIn(&self.name);
+        let Some(failure) = self.tokens.failure() else {
+            self.herald.works(whom, Topic::Renews);
+            return None;
+        };
+        // Without a token the readers say it.
+        self.tokens.expires_in()?;
+        self.herald.fails(whom, Topic::CannotRenew, &failure.to_string());
+        Some(failure)
     }
 
     /// Something has changed that the other reader may be waiting for.
