@@ -15,7 +15,7 @@ use xdrelay::model::page::{Alerts, FetchError, Page, Query};
 use xdrelay::model::timestamp::Timestamp;
 
 const EPOCH: u64 = 1_800_000_000;
-const LIMITS: Limits = Limits { per_minute: 50, per_hour: 1500 };
+const LIMITS: Limits = Limits::of_list(50, 1500);
 
 /// A poller, its quota, and a clock that only moves when the poller waits.
 struct Table {

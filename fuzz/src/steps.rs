@@ -102,7 +102,7 @@ impl World {
             sweep_every: Duration::from_secs(60),
             page_size,
             lists_alerts_apart: false,
-            list: Limits { per_minute, per_hour },
+            list: Limits::of_list(per_minute, per_hour),
             audit: Audit { every: Duration::from_secs(3600), window: Duration::from_secs(86_400) },
             deep_audit: Audit { every: Duration::from_secs(86_400), window: Duration::from_secs(30 * 86_400) },
             start,

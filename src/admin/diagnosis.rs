@@ -66,6 +66,9 @@ pub fn of_tenant(status: &TenantStatus) -> Diagnosis {
     if let Some(error) = &status.error {
         return failing(status, error);
     }
+    if let Some(error) = status.renewal_error.as_deref().filter(|_| status.renewal_refused) {
+        return renewal(Level::Bad, error, status.token_expires_seconds);
+    }
     if 0 < status.quarantined {
         let headline = match status.quarantined {
             1 => "one window of time cannot be read".to_owned(),
@@ -93,6 +96,9 @@ pub fn of_tenant(status: &TenantStatus) -> Diagnosis {
     }
     if status.passes == 0 {
         return Diagnosis::new(Level::Notice, "starting", "has not been read to the end yet");
+    }
+    if let Some(error) = &status.renewal_error {
+        return renewal(Level::Notice, error, status.token_expires_seconds);
     }
     match status.certificate_expires_seconds {
         Some(left) if left < CERTIFICATE_SOON.as_secs_f64() => certificate(left),
@@ -127,6 +133,15 @@ fn failing(status: &TenantStatus, error: &str) -> Diagnosis {
     };
     let state = if status.refused { "refused" } else { "failing" };
     Diagnosis::new(level, state, headline).because(error, remedy).since(status.failing_seconds)
+}
+
+fn renewal(level: Level, error: &str, left: Option<f64>) -> Diagnosis {
+    let minutes = (left.unwrap_or_default() / 60.0).floor();
+    let headline = format!("the token cannot be renewed, and ends in {minutes:.0} min");
+    Diagnosis::new(level, "renewal", headline).because(
+        error,
+        "Everything is read until then. Put the credential right, see docs/credentials.md; it is tried again by itself, without a restart.",
+    )
 }
 
 fn certificate(left: f64) -> Diagnosis {
@@ -239,6 +254,13 @@ mod tests {
         check(|status| (status.passes, status.lag_seconds) = (0, Some(7200.0)), Level::Notice, "starting");
         check(|status| status.certificate_expires_seconds = Some(86_400.0), Level::Notice, "certificate");
         check(|status| status.certificate_expires_seconds = Some(-1.0), Level::Bad, "certificate");
+        let renewal = |refused| {
+            move |status: &mut TenantStatus| {
+                (status.renewal_error, status.renewal_refused) = (Some("expired".into()), refused);
+            }
+        };
+        check(renewal(false), Level::Notice, "renewal");
+        check(renewal(true), Level::Bad, "renewal");
         let way_back = Some(("2026-01-01T00:00:00Z".into(), "2026-02-01T00:00:00Z".into()));
         check(
             |status| (status.catching_up, status.lag_seconds) = (way_back, Some(4000.0)),

@@ -82,6 +82,12 @@ pub struct TenantStatus {
     /// Until the certificate ends that tokens are asked for with; below zero since it has.
     #[serde(default)]
     pub certificate_expires_seconds: Option<f64>,
+    /// Why there is no next token, while the current one is still good.
+    #[serde(default)]
+    pub renewal_error: Option<String>,
+    /// Somebody has to do something about that.
+    #[serde(default)]
+    pub renewal_refused: bool,
 }
 
 impl TenantStatus {

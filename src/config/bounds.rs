@@ -5,7 +5,7 @@ use crate::config::key::Key;
 use crate::config::poll::{Interval, Poll, Quota, Share};
 use crate::config::report::Report;
 use crate::config::tenant::Tenant;
-use crate::core::quota::LIMIT_MIN;
+use crate::core::quota::Limits;
 use crate::model::units::{Size, Span};
 use crate::sink::Config as Kind;
 
@@ -27,8 +27,8 @@ const DURATIONS: [Durations; 8] = [
     ("request_timeout", |poll| poll.request_timeout, Span::seconds(1), Span::seconds(10 * MINUTE)),
 ];
 
-/// A limit of `[quota]`.
-type Limit = (&'static str, fn(&Quota) -> u32);
+/// A limit of `[quota]`, and the smallest that leaves a call.
+type Limit = (&'static str, fn(&Quota) -> u32, u32);
 
 /// What must not be smaller than another: a name, its value, the other's name and value, and why.
 type Pair = (&'static str, fn(&Poll) -> u128, &'static str, fn(&Poll) -> u128, &'static str);
@@ -100,25 +100,24 @@ pub(crate) fn of_tenant(key: &Key, tenant: &Tenant, report: &mut Report) {
 fn of_quota(key: &Key, quota: &Quota, report: &mut Report) {
     let documented = Quota::default();
     let limits: [Limit; 4] = [
-        ("list_per_minute", |quota| quota.list_per_minute),
-        ("list_per_hour", |quota| quota.list_per_hour),
-        ("get_per_minute", |quota| quota.get_per_minute),
-        ("get_per_hour", |quota| quota.get_per_hour),
+        ("list_per_minute", |quota| quota.list_per_minute, Limits::LIST_MIN),
+        ("list_per_hour", |quota| quota.list_per_hour, Limits::LIST_MIN),
+        ("get_per_minute", |quota| quota.get_per_minute, Limits::GET_MIN),
+        ("get_per_hour", |quota| quota.get_per_hour, Limits::GET_MIN),
     ];
     let share_key = made(key, "quota", "share", report);
-    for (name, value) in limits {
+    for (name, value, min) in limits {
         let key = made(key, "quota", name, report);
         let (value, most) = (value(quota), value(&documented));
-        if value < LIMIT_MIN {
-            let remedy = format!("at least {LIMIT_MIN}; Microsoft allows {most}");
+        if value < min {
+            let remedy = format!("at least {min}; Microsoft allows {most}");
             report.error(&key, format!("{value} leaves no call after the margins"), Some(remedy));
             continue;
         }
         let (share, ours) = (quota.share, quota.share.of(value));
-        if ours < LIMIT_MIN {
+        if ours < min {
             let what = format!("{share} of {name} = {value} is {ours}, which leaves no call after the margins");
-            let remedy =
-                Share::least(value, LIMIT_MIN).map(|least| format!("at least {least}, which leaves {LIMIT_MIN}"));
+            let remedy = Share::least(value, min).map(|least| format!("at least {least}, which leaves {min}"));
             report.error(&share_key, what, remedy);
         }
         if most < value {

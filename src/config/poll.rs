@@ -142,12 +142,12 @@ pub struct Quota {
 impl Quota {
     /// Our share of the list endpoint's.
     pub fn list(&self) -> Limits {
-        Limits { per_minute: self.share.of(self.list_per_minute), per_hour: self.share.of(self.list_per_hour) }
+        Limits::of_list(self.share.of(self.list_per_minute), self.share.of(self.list_per_hour))
     }
 
     /// Our share of the get endpoint's.
     pub fn get(&self) -> Limits {
-        Limits { per_minute: self.share.of(self.get_per_minute), per_hour: self.share.of(self.get_per_hour) }
+        Limits::of_get(self.share.of(self.get_per_minute), self.share.of(self.get_per_hour))
     }
 }
 

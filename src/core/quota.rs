@@ -5,12 +5,13 @@
 //!
 //! | limiter | burst | refill | calls in any closed window |
 //! |---|---|---|---|
-//! | minute paces | 1 | N - 4 per minute | at most N - 3 |
+//! | minute paces | 1 | N - 1 - A per minute | at most N - A |
 //! | hour lends | N * 40 / 1500 | N * 1440 / 1500 per hour | at most N * 1480 / 1500 |
 //!
-//! The margin of three is the number of list calls that can be in the air at once (tail, sweep and a replay): a call counts at
-//! the server when it arrives, which is at most those three later than we reckoned. The state is two instants on our own clock;
-//! the caller makes it durable before the call leaves.
+//! The margin A is the number of calls that can be in the air at once, one of each who asks: three of the list (tail, sweep and a
+//! replay), four for single incidents and their alerts (the same, and `xdrelay get`). A call counts at the server when it arrives,
+//! which is at most those later than we reckoned. The state is two instants on our own clock; the caller makes it durable before
+//! the call leaves.
 
 mod limiter;
 
@@ -24,8 +25,10 @@ use crate::model::moment::Moment;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Calls that can be in the air at once, see above.
-const IN_THE_AIR: u32 = 3;
+/// Calls of the list that can be in the air at once, see above.
+const LISTS_IN_THE_AIR: u32 = 3;
+/// The same of calls for one incident.
+const GETS_IN_THE_AIR: u32 = 4;
 
 /// Of the hour's calls, what the audit has for certain: one in so many.
 const AUDIT_SHARE: u32 = 20;
@@ -39,22 +42,41 @@ pub struct Limits {
     pub per_minute: u32,
     /// In any 3600 s.
     pub per_hour: u32,
+    /// Calls that can be in the air at once.
+    in_the_air: u32,
 }
 
 impl Limits {
+    /// The smallest quota of the list that still leaves a call after the margins.
+    pub const LIST_MIN: u32 = Self::of_list(0, 0).min();
+    /// The same of single incidents.
+    pub const GET_MIN: u32 = Self::of_get(0, 0).min();
+
+    /// Of the list.
+    pub const fn of_list(per_minute: u32, per_hour: u32) -> Self {
+        Self { per_minute, per_hour, in_the_air: LISTS_IN_THE_AIR }
+    }
+
+    /// Of single incidents and their alerts.
+    pub const fn of_get(per_minute: u32, per_hour: u32) -> Self {
+        Self { per_minute, per_hour, in_the_air: GETS_IN_THE_AIR }
+    }
+
+    /// A burst of one, one that refills, and the margin.
+    const fn min(&self) -> u32 {
+        self.in_the_air + 2
+    }
+
     /// The tail takes every second slot of the minute and 80 % of the hour at most. Any faster runs the hour dry, and then
     /// it waits for most of it, and the sweep with it.
     pub fn tail_interval_min(&self) -> Duration {
-        (self.pace() * 2).max(HOUR * 5 / self.per_hour.max(LIMIT_MIN) / 4)
+        (self.pace() * 2).max(HOUR * 5 / self.per_hour.max(self.min()) / 4)
     }
 
     fn pace(&self) -> Duration {
-        MINUTE / (self.per_minute.max(LIMIT_MIN) - 1 - IN_THE_AIR)
+        MINUTE / (self.per_minute.max(self.min()) - 1 - self.in_the_air)
     }
 }
-
-/// The smallest quota that still leaves a call after the margins.
-pub const LIMIT_MIN: u32 = 5;
 
 /// Who asks, most urgent first. A lower lane leaves a reserve of the hour for the lanes above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,11 +134,11 @@ pub struct Quota {
 impl Quota {
     /// A quota with nothing used.
     pub fn fresh(limits: Limits) -> Self {
-        let per_hour = limits.per_hour.max(LIMIT_MIN);
+        let per_hour = limits.per_hour.max(limits.min());
         let audit_period = HOUR / (per_hour / AUDIT_SHARE).max(1);
         let minute = Limiter::new(1, limits.pace());
         let burst = part(per_hour, 40, 1500).max(1);
-        let hour = Limiter::new(burst, HOUR / part(per_hour, 24, 25).min(per_hour - burst - IN_THE_AIR).max(1));
+        let hour = Limiter::new(burst, HOUR / part(per_hour, 24, 25).min(per_hour - burst - limits.in_the_air).max(1));
         let (minute, hour) = match () {
             () if planted::is(Mistake::QuotaIsABucket) => {
                 (Limiter::new(limits.per_minute, MINUTE / limits.per_minute), Limiter::new(per_hour, HOUR / per_hour))
@@ -250,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    const DEFENDER: Limits = Limits { per_minute: 50, per_hour: 1500 };
+    const DEFENDER: Limits = Limits::of_list(50, 1500);
     const START: Moment = Moment::from_nanos(1_800_000_000_000_000_000);
 
     /// The most calls in any closed window; `calls` are in order.
@@ -291,10 +313,12 @@ mod tests {
 
     #[test]
     fn a_quota_may_be_any_number() {
-        for limit in [0, 1, LIMIT_MIN, 200_000_000, u32::MAX] {
-            let mut quota = Quota::fresh(Limits { per_minute: limit, per_hour: limit });
-            assert!(quota.charge(Lane::Audit, START).is_some(), "{limit}");
-            assert!(quota.ready_at(Lane::Audit, START) <= START + HOUR, "{limit}");
+        for limit in [0, 1, Limits::LIST_MIN, Limits::GET_MIN, 200_000_000, u32::MAX] {
+            for limits in [Limits::of_list(limit, limit), Limits::of_get(limit, limit)] {
+                let mut quota = Quota::fresh(limits);
+                assert!(quota.charge(Lane::Audit, START).is_some(), "{limits:?}");
+                assert!(quota.ready_at(Lane::Audit, START) <= START + HOUR, "{limits:?}");
+            }
         }
     }
 
@@ -361,7 +385,7 @@ mod tests {
     fn no_quota_and_no_interval_starves_the_sweep() {
         for per_minute in (10..60).chain([200]) {
             for (per_hour, seconds) in [(1500, 3.0), (3000, 1.5), (1500, 2.0), (600, 7.5)] {
-                let limits = Limits { per_minute, per_hour };
+                let limits = Limits::of_list(per_minute, per_hour);
                 let interval = Duration::from_secs_f64(seconds).max(limits.tail_interval_min());
                 let (tail, sweep) = share(limits, interval);
                 assert!(30 <= sweep, "{per_minute}/{per_hour}: {tail} tail calls, {sweep} sweep calls");
@@ -402,11 +426,17 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_quota_is_exceeded_in_any_window(per_minute in LIMIT_MIN..200, per_hour in LIMIT_MIN..3000, restarts in 1usize..40) {
-            let limits = Limits { per_minute, per_hour };
-            let calls = run(limits, Lane::Tail, Duration::from_secs(5400), |n| n % restarts == 0);
-            prop_assert!(most_in_any(MINUTE, &calls) + IN_THE_AIR as usize <= per_minute as usize);
-            prop_assert!(most_in_any(HOUR, &calls) + IN_THE_AIR as usize <= per_hour as usize);
+        fn no_quota_is_exceeded_in_any_window(
+            per_minute in Limits::GET_MIN..200,
+            per_hour in Limits::GET_MIN..3000,
+            restarts in 1usize..40,
+        ) {
+            // Who asks, in `run::poll`, `run::replay` and `run::ask`.
+            for (limits, askers) in [(Limits::of_list(per_minute, per_hour), 3), (Limits::of_get(per_minute, per_hour), 4)] {
+                let calls = run(limits, Lane::Tail, Duration::from_secs(5400), |n| n % restarts == 0);
+                prop_assert!(most_in_any(MINUTE, &calls) + askers <= per_minute as usize);
+                prop_assert!(most_in_any(HOUR, &calls) + askers <= per_hour as usize);
+            }
         }
     }
 }

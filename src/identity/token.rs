@@ -40,6 +40,8 @@ pub struct Tokens {
     credential: Blocking<Credential>,
     endpoint: Url,
     cache: Mutex<Cache>,
+    /// Why the last attempt at a token failed.
+    failure: Mutex<Option<TokenError>>,
     way: Way,
     /// Held while the sign-in is asked.
     flight: tokio::sync::Mutex<()>,
@@ -57,9 +59,9 @@ impl Tokens {
         }
         let cache = Mutex::new(Cache::new(rand::random()));
         let flight = tokio::sync::Mutex::new(());
-        let (way, certificate_expires_at) = (Way::Direct, Mutex::new(None));
+        let (way, certificate_expires_at, failure) = (Way::Direct, Mutex::new(None), Mutex::new(None));
         let credential = Blocking::new(settings.credential.clone(), PROOF_TIMEOUT);
-        Self { http, settings, credential, endpoint, cache, way, flight, certificate_expires_at }
+        Self { http, settings, credential, endpoint, cache, failure, way, flight, certificate_expires_at }
     }
 
     /// The same, with the way that its client goes.
@@ -125,7 +127,19 @@ impl Tokens {
         *self.certificate_expires_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why the last attempt at a token failed; none where it did not, or before the first one. While a token is still
+    /// [good](Self::expires_in), nobody but this says that there is not going to be another.
+    pub fn failure(&self) -> Option<TokenError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn renew(&self, timeout: Duration) -> Result<Token, TokenError> {
+        let renewed = self.renewed(timeout).await;
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = renewed.as_ref().err().cloned();
+        renewed
+    }
+
+    async fn renewed(&self, timeout: Duration) -> Result<Token, TokenError> {
         let proof = self.proof().await?;
         let fingerprint = match &proof {
             Some(proof) => proof.fingerprint,
@@ -390,6 +404,11 @@ mod tests {
             assert_eq!(tokens.token().await.expect("the old one").secret().expose_secret(), "old");
         }
         assert!(tokens.cache().remembered(Instant::now(), Fingerprint::of(b"s")).is_some(), "it was tried");
+        assert!(matches!(tokens.failure(), Some(TokenError::Unavailable { .. })), "{:?}", tokens.failure());
+        // No request is made without a secret, and that there is none is no secret.
+        secret.close().expect("removed");
+        tokens.token().await.expect("the old one");
+        assert!(matches!(tokens.failure(), Some(TokenError::Refused { .. })), "{:?}", tokens.failure());
     }
 
     #[tokio::test]

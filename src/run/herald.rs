@@ -26,6 +26,9 @@ pub(crate) enum Topic {
     Late,
     CertificateEnds,
     GoesAround,
+    /// The sign-in of a tenant that is still read.
+    CannotRenew,
+    Renews,
     /// A sink.
     TakesNothing,
     NeedsAttention,
@@ -42,6 +45,8 @@ pub(crate) enum Topic {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Whom<'a> {
     Tenant(&'a TenantName),
+    /// The sign-in of a tenant, which may fail while the tenant is read.
+    SignIn(&'a TenantName),
     Sink(&'a SinkName),
     /// A part of the daemon.
     Part(&'a str),
@@ -93,6 +98,7 @@ enum Counted {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Tenant,
+    SignIn,
     Sink,
     Part,
 }
@@ -101,7 +107,7 @@ enum Kind {
 pub(crate) struct Herald {
     clock: Clock,
     /// By [`Kind`].
-    books: [Mutex<Book<Topic>>; 3],
+    books: [Mutex<Book<Topic>>; 4],
 }
 
 impl Herald {
@@ -152,6 +158,7 @@ impl Herald {
     /// A tenant that is there no more.
     pub(crate) fn forget(&self, tenant: &TenantName) {
         self.book(Kind::Tenant).forget(tenant.as_str());
+        self.book(Kind::SignIn).forget(tenant.as_str());
     }
 
     /// Says what was gathered, until it is stopped.
@@ -167,7 +174,7 @@ impl Herald {
     }
 
     fn tell(&self, which: impl Fn(&mut Book<Topic>) -> Vec<Gathered<Topic>>) {
-        for kind in [Kind::Tenant, Kind::Sink, Kind::Part] {
+        for kind in [Kind::Tenant, Kind::SignIn, Kind::Sink, Kind::Part] {
             let gathered = which(&mut self.book(kind));
             for Gathered { topic, names, subjects, times, error } in gathered {
                 let error = (!error.is_empty()).then_some(error.as_str());
@@ -190,6 +197,7 @@ impl<'a> Whom<'a> {
     fn parts(self) -> (Kind, &'a str) {
         match self {
             Self::Tenant(name) => (Kind::Tenant, name.as_str()),
+            Self::SignIn(name) => (Kind::SignIn, name.as_str()),
             Self::Sink(name) => (Kind::Sink, name.as_str()),
             Self::Part(name) => (Kind::Part, name),
         }
@@ -200,7 +208,7 @@ impl Kind {
     fn one(self, name: &str) -> Subjects<'_> {
         let none = Subjects::default();
         match self {
-            Self::Tenant => Subjects { tenant: Some(name), ..none },
+            Self::Tenant | Self::SignIn => Subjects { tenant: Some(name), ..none },
             Self::Sink => Subjects { sink: Some(name), ..none },
             Self::Part => Subjects { part: Some(name), ..none },
         }
@@ -209,7 +217,7 @@ impl Kind {
     fn many(self, names: &[String], count: usize) -> Subjects<'static> {
         let none = Subjects { names: Some(some_of(names, count)), ..Subjects::default() };
         match self {
-            Self::Tenant => Subjects { tenants: Some(count), ..none },
+            Self::Tenant | Self::SignIn => Subjects { tenants: Some(count), ..none },
             Self::Sink => Subjects { sinks: Some(count), ..none },
             Self::Part => Subjects { parts: Some(count), ..none },
         }
@@ -235,12 +243,15 @@ impl Topic {
             | Self::Late
             | Self::CertificateEnds
             | Self::GoesAround
+            | Self::CannotRenew
             | Self::TakesNothing
             | Self::NeedsAttention
             | Self::CannotOpen
             | Self::Refused
             | Self::Paused => Level::WARN,
-            Self::ReadsAgain | Self::Healed | Self::TakesAgain | Self::GoesOn | Self::Restarted => Level::INFO,
+            Self::ReadsAgain | Self::Healed | Self::Renews | Self::TakesAgain | Self::GoesOn | Self::Restarted => {
+                Level::INFO
+            }
         }
     }
 
@@ -262,6 +273,8 @@ impl Topic {
                 "the certificate of the sign-in ends soon: put the next one there, it counts without a restart"
             }
             Self::GoesAround => "a replay goes around what cannot be read",
+            Self::CannotRenew => "the token cannot be renewed: when it ends, nothing is read any more",
+            Self::Renews => "the token has been renewed",
             Self::TakesNothing => "the sink takes nothing; events wait, it is tried again",
             Self::NeedsAttention => "the sink needs attention; events wait",
             Self::CannotOpen => "the sink cannot be opened, it is tried again",
@@ -281,6 +294,8 @@ impl Topic {
             | Self::ReadsAgain
             | Self::Late
             | Self::CertificateEnds
+            | Self::CannotRenew
+            | Self::Renews
             | Self::TakesNothing
             | Self::NeedsAttention
             | Self::CannotOpen
@@ -293,7 +308,7 @@ impl Topic {
 
     /// Whether its failures are calls: then their number says something.
     const fn counts_failures(self) -> bool {
-        !matches!(self, Self::Paused | Self::GoesOn)
+        !matches!(self, Self::Paused | Self::GoesOn | Self::CannotRenew | Self::Renews)
     }
 }
 

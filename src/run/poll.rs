@@ -11,6 +11,7 @@ use crate::core::health::Health;
 use crate::core::poller::{Reader, Todo};
 use crate::core::quarantine::{Quarantine, Quarantined};
 use crate::core::quota::{Lane, QuotaState};
+use crate::identity::TokenError;
 use crate::model::page::{FetchError, Page, Query};
 use crate::run::complete::{Asker, Failed, Kept};
 use crate::run::herald::{Facts, Topic, Whom};
@@ -316,6 +317,7 @@ fn show(tenant: &Tenant, decisions: &Decisions) {
     let error = failing.iter().find_map(|share| share.error.as_ref()).map(|(error, _)| error);
     let server_time = clock.now(now);
     let certificate_expires_seconds = tenant.certificate_expires_seconds(now);
+    let renewal = tenant.renewal_failure();
     tenant.board.tenant(&tenant.name, |status| {
         status.passes = health.passes();
         status.rounds = health.rounds();
@@ -338,6 +340,8 @@ fn show(tenant: &Tenant, decisions: &Decisions) {
             [list.minute_remaining(now), list.hour_remaining(now), get.minute_remaining(now), get.hour_remaining(now)];
         status.token_expires_seconds = tenant.tokens.expires_in().map(|left| left.as_secs_f64());
         status.certificate_expires_seconds = certificate_expires_seconds;
+        status.renewal_error = renewal.as_ref().map(ToString::to_string);
+        status.renewal_refused = matches!(renewal, Some(TokenError::Refused { .. }));
     });
 }
 

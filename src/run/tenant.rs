@@ -20,7 +20,7 @@ use crate::core::said::Said;
 use crate::core::settings::{self, Audit};
 use crate::identity::certificate::ENDS_SOON;
 use crate::identity::token::Tokens;
-use crate::identity::{self, Credential};
+use crate::identity::{self, Credential, TokenError};
 use crate::model::moment::Moment;
 use crate::model::names::{TenantKey, TenantName};
 use crate::run::clock::Clock;
@@ -218,6 +218,20 @@ impl Tenant {
         Some(left)
     }
 
+    /// Why there is no next token, while the one there is lets everything be read: an expired secret shows so before its tenant is
+    /// read no more. Says so, and when it is over.
+    pub(crate) fn renewal_failure(&self) -> Option<TokenError> {
+        let whom = Whom::SignIn(&self.name);
+        let Some(failure) = self.tokens.failure() else {
+            self.herald.works(whom, Topic::Renews);
+            return None;
+        };
+        // Without a token the readers say it.
+        self.tokens.expires_in()?;
+        self.herald.fails(whom, Topic::CannotRenew, &failure.to_string());
+        Some(failure)
+    }
+
     /// Something has changed that the other reader may be waiting for.
     pub(crate) fn wake(&self, reader: Reader) {
         self.woken[reader as usize].notify_one();
@@ -311,7 +325,7 @@ pub(crate) fn quota(
     let now = clock.now();
     Ok(match store.quota(key, endpoint)? {
         Some(state) => Quota::resumed(limits, state, now),
-        None if endpoint == Endpoint::List && store.position(key)?.is_some() => Quota::spent(limits, now),
+        None if store.position(key)?.is_some() => Quota::spent(limits, now),
         None => Quota::fresh(limits),
     })
 }
@@ -325,6 +339,35 @@ pub(crate) fn seed(name: &impl std::hash::Hash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::position::Position;
+    use crate::core::quota::QuotaState;
+    use crate::model::timestamp::Timestamp;
+
+    #[tokio::test]
+    async fn the_quota_of_a_known_tenant_whose_record_is_lost_is_spent_for_either_endpoint() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let settings = crate::store::Settings {
+            dir: dir.path().into(),
+            on_corrupt: crate::store::OnCorrupt::Stop,
+            max_size: 1 << 24,
+            min_free: 1 << 25,
+        };
+        let store = Store::open(settings).expect("a store").store;
+        let (key, clock) = (TenantKey::new("one"), Clock::start());
+        let ways = [(Endpoint::List, Limits::of_list(50, 1500)), (Endpoint::Get, Limits::of_get(100, 1500))];
+        let left = || {
+            ways.map(|(endpoint, limits)| {
+                let quota = quota(&store, &key, endpoint, limits, &clock).expect("a store that works");
+                quota.hour_remaining(clock.now())
+            })
+        };
+        assert_eq!(left(), [40, 40], "a tenant that nobody knows yet");
+        store.set_position(&key, Position::start(Timestamp::from_seconds(1_800_000_000))).await.expect("written");
+        assert_eq!(left(), [0, 0]);
+        store.set_quota(&key, Endpoint::Get, QuotaState::default()).await.expect("written");
+        assert_eq!(left(), [0, 40], "as the record says");
+        store.close().await.expect("closed");
+    }
 
     #[test]
     fn what_lasts_is_said_at_once_and_then_seldom() {

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -20,6 +21,7 @@ use tokio::net::TcpListener;
 use xdrelay::sandbox::calls::Endpoint;
 use xdrelay::sandbox::faults::Fault;
 use xdrelay::sandbox::server::Sandbox;
+use xdrelay::sandbox::settings::Settings;
 
 use crate::harness::{
     BOUND, Daemon, Place, QUICK, another, closed_port, lively, still, unlimited, wait_for, wait_within,
@@ -44,6 +46,35 @@ fn shown(log: &str) -> Vec<Value> {
 fn told(log: &str, words: &str) -> u64 {
     let of = |line: &Value| line["tenants"].as_u64().or_else(|| line["sinks"].as_u64()).unwrap_or(1);
     shown(log).iter().filter(|line| line["message"].as_str().is_some_and(|said| said.starts_with(words))).map(of).sum()
+}
+
+/// A secret that has expired, say: the token of before is good for a while yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_renewed_is_said_once_while_everything_is_read() {
+    // Renewed from half of its life on.
+    let settings = Settings { token_lifetime: Duration::from_secs(40), ..unlimited() };
+    let (place, sandbox) = (Place::new(), still(3, settings).await);
+    sandbox.faults().next(Endpoint::Token, 1, Fault::Slow { pieces: 1, pause: Duration::ZERO });
+    sandbox.faults().often(Endpoint::Token, 1.0, Fault::Unauthorized);
+    place.configure(&[QUICK, JSON, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+    let daemon = Daemon::start(&place);
+    let status = || place.command(&["status", "--json"]).json()["tenants"]["contoso"].clone();
+    let mut seen = Value::Null;
+    wait_for("the status to say so", || {
+        seen = status();
+        seen["renewal_error"].is_string()
+    });
+    assert!(seen["renewal_error"].as_str().is_some_and(|why| why.contains("the client secret is wrong")), "{seen:#}");
+    assert_eq!((&seen["renewal_refused"], &seen["error"]), (&true.into(), &Value::Null), "{seen:#}");
+    let (pages, words) = (seen["pages"].as_u64(), ["the token cannot be renewed", "the token has been renewed"]);
+    wait_for("it to be read on", || pages < status()["pages"].as_u64());
+    sandbox.faults().clear();
+    wait_for("its end", || told(&daemon.log(), words[1]) == 1);
+    let seen = status();
+    assert_eq!((&seen["renewal_error"], &seen["renewal_refused"]), (&Value::Null, &false.into()), "{seen:#}");
+    assert_eq!(daemon.stop("TERM"), 0);
+    let log = place.text("daemon.log");
+    assert_eq!(words.map(|words| told(&log, words)), [1, 1], "{log}");
 }
 
 /// Nothing is said twice within a minute.

@@ -13,7 +13,7 @@ use crate::model::dialect::Dialect;
 /// A second in nanoseconds, the unit of simulated time.
 pub const SECOND: u64 = 1_000_000_000;
 /// The quota of the list calls.
-pub const LIMITS: Limits = Limits { per_minute: 50, per_hour: 1500 };
+pub const LIMITS: Limits = Limits::of_list(50, 1500);
 /// An audit that never comes.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 

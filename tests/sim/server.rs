@@ -72,7 +72,7 @@ impl Server {
     /// A call arrives. Says how many are too many in which window, if they are.
     pub fn arrives(&mut self, at: u64) -> Result<(), String> {
         self.arrivals.push(at);
-        let Limits { per_minute, per_hour } = LIMITS;
+        let Limits { per_minute, per_hour, .. } = LIMITS;
         for (first, window, limit) in [(&mut self.minute, 60, per_minute), (&mut self.hour, 3600, per_hour)] {
             while self.arrivals[*first] + window * SECOND < at {
                 *first += 1;
