@@ -59,7 +59,7 @@ impl Wrong {
 }
 
 /// An IPv6 host has a network of its own to take addresses from.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
