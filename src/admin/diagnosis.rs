@@ -275,7 +275,7 @@ mod tests {
         let tenant = |change: &dyn Fn(&mut TenantStatus)| {
             let mut status = TenantStatus { passes: 3, lag_seconds: Some(20.0), ..TenantStatus::default() };
             change(&mut status);
-            of_tenant(&status, Duration::from_secs(3600))
+            of_tenant(&status)
         };
         let refused = |kind: &'static str| {
             move |status: &mut TenantStatus| {

@@ -80,21 +80,30 @@ impl Gate {
         self.keeper.as_ref()
     }
 
-    /// Looks at a token that somebody shows, unless that somebody has to wait.
+    /// Looks at a token that somebody shows, unless that somebody has to wait. Behind an address that many share the right one does not
+    /// have to: a wrong one a minute would keep it out for ever.
     pub(crate) fn try_token(&self, token: &str, peer: IpAddr) -> Pass {
+        self.try_token_at(token, peer, Instant::now())
+    }
+
+    fn try_token_at(&self, token: &str, peer: IpAddr, now: Instant) -> Pass {
         let Some(keeper) = &self.keeper else { return Pass::Valid };
-        let now = Instant::now();
         let tries = || self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wait) = tries().wait(peer, now) {
+        let wait = tries().wait(peer, now);
+        if let Some(wait) = wait.filter(|_| !tries().is_shared(peer, now)) {
             return Pass::Wait(wait);
         }
-        match keeper.is_token(token) {
-            Ok(true) => Pass::Valid,
-            Ok(false) => {
+        match (keeper.is_token(token), wait) {
+            (Ok(true), _) => {
+                tries().right(peer, now);
+                Pass::Valid
+            }
+            (Ok(false), Some(wait)) => Pass::Wait(wait),
+            (Ok(false), None) => {
                 tries().wrong(peer, now);
                 Pass::Wrong
             }
-            Err(error) => self.broken(&error),
+            (Err(error), _) => self.broken(&error),
         }
     }
 
@@ -221,6 +230,32 @@ mod tests {
         check_host("192.0.2.1:9464", "xdrelay.example.net", true);
         let gate = Gate::new("127.0.0.1:9464".parse().expect("an address"), None).expect("no token");
         assert!(!gate.is_our_host(&request(&[])), "without a name");
+    }
+
+    #[test]
+    fn a_wrong_token_keeps_no_right_one_out_that_shares_its_address() {
+        const RIGHT: &str = "0123456789abcdef";
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("token"), RIGHT).expect("written");
+        let source = SecretSource::file(dir.path().join("token"));
+        let gate = Gate::new("0.0.0.0:9464".parse().expect("an address"), Some(source)).expect("randomness");
+        let now = Instant::now();
+        let shows = |peer: &str, token: &str| gate.try_token_at(token, peer.parse().expect("an address"), now);
+        let guesses = |peer: &str| {
+            (0..3).for_each(|_| assert_eq!(shows(peer, "a wrong one"), Pass::Wrong, "{peer}"));
+            assert!(matches!(shows(peer, "a wrong one"), Pass::Wait(_)), "{peer}");
+        };
+        let (stranger, shared, here) = ("192.0.2.1", "192.0.2.2", "127.0.0.1");
+        guesses(stranger);
+        assert!(matches!(shows(stranger, RIGHT), Pass::Wait(_)), "nobody there has had it");
+        assert_eq!(shows(shared, RIGHT), Pass::Valid);
+        for peer in [shared, here] {
+            guesses(peer);
+            for _ in 0..3 {
+                assert_eq!(shows(peer, RIGHT), Pass::Valid, "{peer}");
+                assert!(matches!(shows(peer, "a wrong one"), Pass::Wait(_)), "{peer}: it still has to wait");
+            }
+        }
     }
 
     #[test]

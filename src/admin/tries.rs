@@ -1,5 +1,5 @@
 //! Slows down whoever tries tokens: after a few wrong ones an address has to wait before the next is looked at, longer each
-//! time. Decides with times that it is given; waits for nothing.
+//! time. Who shares an address with somebody that tries is not kept out by it. Decides with times that it is given; waits for nothing.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -11,12 +11,16 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// After so long without a wrong try an address is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
-/// Addresses that are remembered; one more takes the place of the one that was wrong longest ago.
+/// Addresses that are remembered of either kind; one more takes the place of the one that tried longest ago.
 const ADDRESSES_MAX: usize = 256;
 
-/// The wrong tries of late.
+/// The tries of late.
 #[derive(Debug, Default)]
-pub(crate) struct Tries(Vec<Wrong>);
+pub(crate) struct Tries {
+    wrong: Vec<Wrong>,
+    /// From where the token was shown, the latest last.
+    right: Vec<(IpAddr, Instant)>,
+}
 
 #[derive(Debug)]
 struct Wrong {
@@ -29,23 +33,43 @@ impl Tries {
     /// How long this address has to wait before a try of it is looked at; none where it may try now.
     pub(crate) fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let address = network(address);
-        let wrong = self.0.iter().find(|wrong| wrong.address == address)?;
+        let wrong = self.wrong.iter().find(|wrong| wrong.address == address)?;
         let left = wrong.pause().checked_sub(now.saturating_duration_since(wrong.last))?;
         (!left.is_zero()).then_some(left)
+    }
+
+    /// Whether the token is looked for among the tries of this address even while it has to wait. Somebody has it there: their token
+    /// was right lately, or it is this host, where a proxy may stand for many. Who else tries there is told as little as before
+    /// of a wrong one, and finds a right one sooner: what keeps them from it is its length.
+    pub(crate) fn is_shared(&self, address: IpAddr, now: Instant) -> bool {
+        let from = network(address);
+        let is_known =
+            |(known, last): &(IpAddr, Instant)| *known == from && now.saturating_duration_since(*last) < FORGET_AFTER;
+        address.to_canonical().is_loopback() || self.right.iter().any(is_known)
+    }
+
+    /// A try of this address was right.
+    pub(crate) fn right(&mut self, address: IpAddr, now: Instant) {
+        let address = network(address);
+        self.right.retain(|(known, last)| *known != address && now.saturating_duration_since(*last) < FORGET_AFTER);
+        if self.right.len() == ADDRESSES_MAX {
+            self.right.remove(0);
+        }
+        self.right.push((address, now));
     }
 
     /// A try of this address was wrong.
     pub(crate) fn wrong(&mut self, address: IpAddr, now: Instant) {
         let address = network(address);
-        self.0.retain(|wrong| now.saturating_duration_since(wrong.last) < FORGET_AFTER);
-        let count = match self.0.iter().position(|wrong| wrong.address == address) {
-            Some(known) => self.0.remove(known).count,
+        self.wrong.retain(|wrong| now.saturating_duration_since(wrong.last) < FORGET_AFTER);
+        let count = match self.wrong.iter().position(|wrong| wrong.address == address) {
+            Some(known) => self.wrong.remove(known).count,
             None => 0,
         };
-        if self.0.len() == ADDRESSES_MAX {
-            self.0.remove(0);
+        if self.wrong.len() == ADDRESSES_MAX {
+            self.wrong.remove(0);
         }
-        self.0.push(Wrong { address, count: count.saturating_add(1), last: now });
+        self.wrong.push(Wrong { address, count: count.saturating_add(1), last: now });
     }
 }
 
@@ -59,7 +83,7 @@ impl Wrong {
 }
 
 /// An IPv6 host has a network of its own to take addresses from.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -95,12 +119,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_shared_where_the_token_was_shown_lately_and_on_this_host() {
+        let (mut tries, now, peer) = (Tries::default(), Instant::now(), address("192.0.2.1"));
+        assert!(!tries.is_shared(peer, now));
+        tries.right(peer, now);
+        assert!(tries.is_shared(peer, now + FORGET_AFTER - PAUSE_MIN) && !tries.is_shared(peer, now + FORGET_AFTER));
+        assert!(!tries.is_shared(address("192.0.2.2"), now), "another address");
+        for ours in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(Tries::default().is_shared(address(ours), now), "{ours}");
+        }
+        for host in 0..u32::try_from(ADDRESSES_MAX).expect("small") {
+            tries.right(IpAddr::from(host.to_be_bytes()), now);
+        }
+        assert_eq!((tries.right.len(), tries.is_shared(peer, now)), (ADDRESSES_MAX, false), "it made room");
+    }
+
+    #[test]
     fn a_host_is_one_network_and_their_number_has_a_bound() {
         let (mut tries, now) = (Tries::default(), Instant::now());
         for host in 0..u32::try_from(ADDRESSES_MAX).expect("small") * 2 {
             tries.wrong(IpAddr::from(host.to_be_bytes()), now);
         }
-        assert_eq!(tries.0.len(), ADDRESSES_MAX);
+        assert_eq!(tries.wrong.len(), ADDRESSES_MAX);
         for host in 1..=FREE {
             tries.wrong(address(&format!("2001:db8::{host}")), now);
         }

@@ -1,9 +1,13 @@
 //! What the admin port answers to whom: the headers of every answer, names that are not ours, pages of others.
 
+use std::time::Duration;
+
 use reqwest::{Method, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::faking::Faking;
-use crate::harness::{Daemon, Place, QUICK, web};
+use crate::harness::{BOUND, Daemon, Place, QUICK, web};
 
 /// What every answer carries, whatever it is.
 const HEADERS: [(&str, &str); 7] = [
@@ -103,4 +107,26 @@ async fn names_and_pages_of_others_are_turned_away() {
             assert_headers(&answer, path);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_without_end_keep_nobody_out_for_long() {
+    let (_place, _source, daemon) = daemon().await;
+    let origin = daemon.origin();
+    let address = origin.strip_prefix("http://").expect("plain HTTP");
+    // As many as there are places, and each says something all the time.
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nx: ").await.expect("written");
+        tokio::spawn(async move {
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+    }
+    let mut stream = TcpStream::connect(address).await.expect("the system takes it in");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.expect("written");
+    let mut said = String::new();
+    tokio::time::timeout(BOUND, stream.read_to_string(&mut said)).await.expect("a place").expect("an answer");
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
 }
