@@ -301,7 +301,7 @@ fn the_quota_is_exhausted_for_monitoring_where_sweeps_take_all_they_may_and_not_
     let part = alerts.split_once(limit).and_then(|(_, rest)| rest.lines().next()).expect("the alert goes by the limit");
     let part: f64 = part.parse().expect("a number");
     for (per_minute, per_hour) in [(50, 1500), (25, 750), (12, 375)] {
-        let (limits, threshold) = (Limits { per_minute, per_hour }, f64::from(per_hour) / part);
+        let (limits, threshold) = (Limits::of_list(per_minute, per_hour), f64::from(per_hour) / part);
         for millis in [100, 700, 1500] {
             let left = |lane| left_by(lane, limits, Duration::from_millis(millis));
             let (_, most) = left(Lane::Sweep);
