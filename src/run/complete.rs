@@ -24,9 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What a 429 without any hint is taken for.
 const THROTTLED: Duration = Duration::from_secs(60);
 
-/// Calls of the hour that are left to those who need them.
-const SPARE_CALLS: u32 = 300;
-/// How long a call that can be spared waits for its turn.
+/// Whose reserve of the hour a call leaves that can be spared: a fifth of the burst.
+const SPARE_LANE: Lane = Lane::Replay;
+/// How long such a call waits for its turn.
 const SPARE_WAIT: Duration = Duration::from_secs(2);
 
 /// How long what was completed counts while the list says the same of an incident. Its alerts may change without that, which nobody
@@ -160,7 +160,7 @@ impl Asker<'_> {
     fn has_spare_calls(&self) -> bool {
         let now = self.tenant.clock.now();
         let get = &self.tenant.decisions().get;
-        get.ready_at(self.lane, now).since(now) < SPARE_WAIT && SPARE_CALLS <= get.hour_remaining(now)
+        [self.lane, SPARE_LANE].into_iter().all(|lane| get.ready_at(lane, now).since(now) < SPARE_WAIT)
     }
 
     /// An incident of the list, completed; none where it is left out, for this reason.

@@ -225,6 +225,24 @@ async fn a_part_of_an_answer_makes_no_part_of_an_incident() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_is_made_whole_on_the_quota_that_microsoft_gives() {
+    let (place, sandbox) = (Place::speaking(Dialect::Graph), still(5, unlimited()).await);
+    sandbox.faults().often(Endpoint::GraphList, 1.0, Fault::Partial(Missing::Alerts));
+    let settings = QUICK.replace("get_per_minute = 6000\nget_per_hour = 360000\n", "");
+    assert_ne!(settings, QUICK);
+    place.configure(&[&settings, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+    let daemon = Daemon::start(&place);
+    wait_for("everything", || 5 <= place.arrivals("file").len());
+    assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
+    let seen = seen(&sandbox);
+    for arrival in place.arrivals("file") {
+        let told = seen[&key(&arrival)].told(Dialect::Graph, sandbox.tenant_id());
+        assert_eq!(arrival.incident.get(), told, "its alerts were asked for");
+    }
+    assert_eq!(place.arrivals("file").len(), 5, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_fails_in_between_makes_no_part_of_an_incident() {
     all_of_parts_are_whole(|faults| {
         let fine = Fault::Slow { pieces: 1, pause: Duration::ZERO };
