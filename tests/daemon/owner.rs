@@ -1,8 +1,8 @@
-//! Users: the daemon's own, and root who looks at what is the daemon's.
+//! Users: the daemon's own, root who looks at what is the daemon's, and one who may look at nothing.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,8 @@ use crate::skipped::skipped;
 
 /// Whom the daemon runs as.
 const SOMEBODY: u32 = 65534;
+/// Who has nothing to do with it.
+const ANYBODY: u32 = 65533;
 
 /// A daemon of a user of its own, in a directory that is closed to it, as systemd closes `/var/lib/private`.
 struct Lodger {
@@ -154,4 +156,22 @@ async fn roots_own_daemon_does_not_move_in_with_another_user() {
     let outcome = lodger.start(0, &["status"]).outcome();
     outcome.expect(0, &["not running"]);
     lodger.once().expect(0, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_look_is_not_told_that_nothing_runs() {
+    let Some(lodger) = Lodger::new(1).await else { return };
+    lodger.open();
+    fs::set_permissions(lodger.place.state(), Permissions::from_mode(0o700)).expect("root");
+    for command in ["status", "healthcheck"] {
+        let outcome = lodger.start(ANYBODY, &[command]).outcome();
+        outcome.expect(69, &["cannot tell whether a daemon runs", "Permission denied", "run this with sudo"]);
+        assert!(!outcome.err.contains("no daemon"), "{outcome:#?}");
+    }
+    // What was left behind by one that was killed is no daemon.
+    let socket = lodger.place.state().join("control.sock");
+    drop(UnixListener::bind(&socket).expect("a socket"));
+    chown(&socket, Some(SOMEBODY), Some(SOMEBODY)).expect("root");
+    lodger.as_root(&["healthcheck"]).expect(69, &["no daemon runs with the state directory"]);
+    lodger.as_root(&["status"]).expect(0, &["not running"]);
 }
