@@ -1,6 +1,7 @@
 //! The command line's side of the Unix socket: asks a running daemon, or tells it to do something. Says clearly where there
 //! is none.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,12 +36,18 @@ pub struct Control {
 /// The daemon that holds this state directory. None where none runs there.
 ///
 /// # Errors
-/// The client cannot be made.
+/// Whether one runs cannot be told, since this user may not look; or the client cannot be made.
 pub async fn connect(state_dir: &Path) -> Result<Option<Control>, String> {
     let socket = state_dir.join(SOCKET);
-    // A socket that nobody listens on is left behind by a killed daemon.
-    if tokio::net::UnixStream::connect(&socket).await.is_err() {
-        return Ok(None);
+    match tokio::net::UnixStream::connect(&socket).await {
+        Ok(_) => {}
+        // A socket that nobody listens on is left behind by a killed daemon.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error) => {
+            let may_ask = error.kind() != ErrorKind::PermissionDenied;
+            let remedy = if may_ask { "" } else { "; run this with sudo, or as the user that the daemon runs as" };
+            return Err(format!("cannot tell whether a daemon runs: {}: {error}{remedy}", socket.display()));
+        }
     }
     let tls = crate::transport::tls::Config::default().client(None).map_err(|error| error.to_string())?;
     let client = reqwest::Client::builder()

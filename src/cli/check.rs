@@ -31,7 +31,7 @@ pub(crate) struct Check {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 /// What was found.

@@ -20,7 +20,7 @@ pub(crate) struct Get {
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 impl Get {

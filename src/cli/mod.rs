@@ -11,6 +11,7 @@ mod log;
 mod manual;
 mod moment;
 mod output;
+mod owner;
 mod progress;
 mod refused;
 mod render;
@@ -26,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::exit::Exit;
 use crate::config::{Config, Loaded};
+use crate::store::Owner;
 
 /// Threads for work that blocks: reading pages, files and names of hosts. Each has memory of its own that it does not give back, and
 /// hundreds of tenants would start hundreds of them.
@@ -69,6 +71,41 @@ enum Command {
     Man(manual::Man),
 }
 
+impl Command {
+    /// As root, becomes whom the state directory belongs to, if the command may open it; while there is only one thread.
+    fn step_down(&mut self) -> Result<(), Exit> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let files = match self {
+            Self::Check(check) => &check.files,
+            Self::Get(get) => &get.files,
+            Self::Status(status) => &status.files,
+            Self::Replay(replay) => &replay.files,
+            Self::Refused(command) => command.files(),
+            Self::State(command) => command.files(),
+            // The daemon stays who it was started as; the others open none, or one of their own.
+            Self::Demo(_)
+            | Self::Run(_)
+            | Self::Render(_)
+            | Self::Config(_)
+            | Self::Init(_)
+            | Self::Healthcheck(_)
+            | Self::Completions(_)
+            | Self::Man(_) => return Ok(()),
+        };
+        // What is wrong with the configuration the command says itself.
+        let Ok(config) = files.parse() else { return Ok(()) };
+        let Some(owner) = Owner::other_than_root(&config.state_dir) else { return Ok(()) };
+        if let Self::State(command) = self {
+            command.open_output()?;
+        }
+        // Where the system does not allow it, the store says what to do: it opens for nobody but its owner.
+        let _ = owner::become_user(owner);
+        Ok(())
+    }
+}
+
 /// Which configuration.
 #[derive(Debug, Args)]
 struct Files {
@@ -96,10 +133,13 @@ impl Files {
 
 /// Runs the command of this process. Exit codes are those of sysexits.h.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    if let Err(exit) = cli.command.step_down() {
+        return exit.report();
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build() {
         Ok(runtime) => runtime,

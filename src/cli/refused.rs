@@ -79,6 +79,15 @@ enum Source {
 }
 
 impl RefusedCommand {
+    pub(super) const fn files(&self) -> &Files {
+        match self {
+            Self::List(List { files, .. })
+            | Self::Show(Show { files, .. })
+            | Self::Retry(Chosen { files, .. })
+            | Self::Drop(Dropping { some: Chosen { files, .. }, .. }) => files,
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<(), Exit> {
         match self {
             Self::List(list) => list.run().await,

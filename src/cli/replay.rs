@@ -43,7 +43,7 @@ pub(crate) struct Replay {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 /// Shows progress: one line on a terminal, one every now and then elsewhere.

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 
+use crate::cli::Files;
 use crate::cli::exit::{self, Exit};
 use crate::config::Config;
 use crate::store::error::OpenError;
@@ -28,6 +29,24 @@ pub(crate) enum StateCommand {
 }
 
 impl StateCommand {
+    pub(super) const fn files(&self) -> &Files {
+        match self {
+            Self::Show(show) => &show.files,
+            Self::Verify(verify) => &verify.files,
+            Self::SetCursor(set) => &set.files,
+            Self::Export(export) => &export.files,
+            Self::Rebuild(rebuild) => &rebuild.files,
+        }
+    }
+
+    /// Opens what is written beside the state directory, for whoever gives up the right to do so later.
+    pub(super) fn open_output(&mut self) -> Result<(), Exit> {
+        match self {
+            Self::Export(export) => export.open(),
+            Self::Show(_) | Self::Verify(_) | Self::SetCursor(_) | Self::Rebuild(_) => Ok(()),
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<(), Exit> {
         match self {
             Self::Show(show) => show.run().await,
@@ -69,6 +88,7 @@ fn held(error: OpenError) -> Exit {
             Exit::new(exit::STATE, why)
         }
         error @ (OpenError::Foreign { .. }
+        | OpenError::Anothers { .. }
         | OpenError::OtherFormat { .. }
         | OpenError::Corrupt { .. }
         | OpenError::Full { .. }

@@ -17,7 +17,7 @@ pub(crate) struct Status {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 /// What a state directory says without a daemon.

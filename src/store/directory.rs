@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,6 +30,30 @@ const BALLAST: &str = "ballast";
 /// Its size in bytes.
 pub(crate) const BALLAST_BYTES: u64 = 16 << 20;
 
+/// Whose a state directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user whom the database belongs to, or the directory where there is none yet.
+    pub user: u32,
+    /// The group of the same.
+    pub group: u32,
+    /// The group of the directory, by which the user may be let into it.
+    pub group_around: u32,
+}
+
+impl Owner {
+    /// The owner of what is there, where this process is root's and that is somebody else's.
+    pub fn other_than_root(dir: &Path) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let around = fs::metadata(dir).ok()?;
+        let within = fs::metadata(dir.join(DATABASE)).unwrap_or_else(|_| around.clone());
+        let owner = Self { user: within.uid(), group: within.gid(), group_around: around.gid() };
+        (owner.user != 0).then_some(owner)
+    }
+}
+
 /// A state directory that this process has to itself.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -45,6 +69,9 @@ impl Directory {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
         if let Some(found) = stranger(path).map_err(io)? {
             return Err(OpenError::Foreign { dir: path.to_owned(), found });
+        }
+        if let Some(Owner { user, .. }) = Owner::other_than_root(path) {
+            return Err(OpenError::Anothers { dir: path.to_owned(), user });
         }
         let lock = take_lock(path)?;
         let directory = Self { path: path.to_owned(), lock };

@@ -24,6 +24,18 @@ pub enum OpenError {
         /// What was found there.
         found: String,
     },
+    /// We are root, and it is another user's: what root makes in it that user could not read or write afterwards.
+    #[error(
+        "{} belongs to user {user}, whom files of root's in it would keep out; run this as that user (a service of systemd: \
+         systemctl start), or give it to root: chown -R 0:0 {}",
+        .dir.display(), .dir.display()
+    )]
+    Anothers {
+        /// The state directory.
+        dir: PathBuf,
+        /// Whose it is.
+        user: u32,
+    },
     /// Another program wrote it, most likely a newer one.
     #[error("{} has format {found}, this program knows {known}; {}", .dir.display(), other(*.found, *.known))]
     OtherFormat {

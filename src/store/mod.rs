@@ -52,6 +52,8 @@ pub mod verify;
 mod waker;
 mod writer;
 
+pub use crate::store::directory::Owner;
+
 /// Where the store is, and its limits.
 #[derive(Debug, Clone)]
 pub struct Settings {

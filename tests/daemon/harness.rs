@@ -199,13 +199,9 @@ impl Place {
 
     /// As [`invoke`](Self::invoke), with more in its environment.
     pub(crate) fn invoke_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
-        let (out, err) = (tempfile::tempfile().expect("a file"), tempfile::tempfile().expect("a file"));
-        let copy = |file: &File| file.try_clone().expect("a handle");
         let mut command = command(arguments);
-        command.envs(environment.iter().copied()).stdout(copy(&out)).stderr(copy(&err));
-        let mut child = command.spawn().expect("it starts");
-        let code = ended(&mut child, &arguments.join(" "));
-        Outcome { code, out: whole(out), err: whole(err) }
+        command.envs(environment.iter().copied());
+        Running::start(command).outcome()
     }
 
     /// Runs one of its commands with its configuration.
@@ -222,11 +218,7 @@ impl Place {
     /// Starts one of its commands and leaves it running.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
         let config = self.path("xdrelay.toml").display().to_string();
-        let (out, err) = (tempfile::tempfile().expect("a file"), tempfile::tempfile().expect("a file"));
-        let copy = |file: &File| file.try_clone().expect("a handle");
-        let arguments = [arguments, &["-c", &config]].concat();
-        let child = command(&arguments).stdout(copy(&out)).stderr(copy(&err)).spawn().expect("it starts");
-        Running { child, out, err }
+        Running::start(command(&[arguments, &["-c", &config]].concat()))
     }
 
     /// Every byte below the state directory.
@@ -252,6 +244,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Starts it.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let (out, err) = (tempfile::tempfile().expect("a file"), tempfile::tempfile().expect("a file"));
+        let copy = |file: &File| file.try_clone().expect("a handle");
+        let child = command.stdout(copy(&out)).stderr(copy(&err)).spawn().expect("it starts");
+        Self { child, out, err }
+    }
+
     /// Sends a signal by its name.
     pub(crate) fn signal(&mut self, name: &str) {
         let told = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
@@ -486,8 +486,15 @@ pub(crate) fn duration(variable: &str, otherwise: Duration) -> Duration {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xdrelay"));
-    command.args(arguments).stdin(Stdio::null());
+    let mut command = alone(env!("CARGO_BIN_EXE_xdrelay").as_ref());
+    command.args(arguments);
+    command
+}
+
+/// A program without what this environment would tell xdrelay.
+pub(crate) fn alone(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let is_of_platform = ["AZURE_", "IDENTITY_", "IMDS_"].iter().any(|start| name.starts_with(start));

@@ -20,6 +20,7 @@ mod logs;
 mod mistakes;
 mod neighbours;
 mod outage;
+mod owner;
 mod per_sink;
 #[path = "../receivers/python.rs"]
 mod python;

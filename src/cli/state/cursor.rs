@@ -24,7 +24,7 @@ pub(crate) struct SetCursor {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 impl SetCursor {

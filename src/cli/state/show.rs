@@ -24,7 +24,7 @@ pub(crate) struct Show {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 #[derive(Debug, Serialize)]

@@ -16,7 +16,7 @@ pub(crate) struct Verify {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 /// Make the database again from its checkpoint.
@@ -26,7 +26,7 @@ pub(crate) struct Rebuild {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    files: Files,
+    pub(super) files: Files,
 }
 
 impl Verify {
