@@ -70,7 +70,7 @@ fn events() -> Vec<Event> {
         let row = Row::new(raw);
         match seen::judge(None, &row, None, now) {
             Verdict::New(news) => Some(news.event(row, &TenantName::new("contoso"), 1, now)),
-            Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_) => None,
+            Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_) => None,
         }
     };
     let events: Vec<Event> = world.rows().by_number().filter_map(|revision| event(&revision.json)).collect();

@@ -46,7 +46,7 @@ pub(crate) fn row(raw: &RawValue, text: &Text, incident_size_max: u64) -> Row {
 /// What is left of an incident that is too large: its id and times as they stand, and its size in bytes.
 pub(crate) fn stub(raw: &RawValue, hash: ContentHash, size: u64) -> Row {
     let head = Head::read(raw.get());
-    Row { raw: remains(raw, size), hash, lists: None, head, repaired: false, truncated: true, cut: false }
+    Row { raw: remains(raw, size), hash, lists: None, head, repaired: false, truncated: true, cut: false, part: false }
 }
 
 /// The text of a stub, in the dialect of its incident.

@@ -93,7 +93,7 @@ impl Render {
                 let event = news.event(row, &TenantName::new(self.tenant.clone()), 1, now);
                 Ok(Event { kind: self.kind.unwrap_or(event.kind), ..event })
             }
-            Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_) => {
+            Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_) => {
                 Err(wrong("nothing to say of it".into()))
             }
         }

@@ -24,6 +24,7 @@ pub enum Mistake {
     IncompleteIsWhole,
     ApartIsNeverAsked,
     OtherDialectIsNew,
+    PartIsWhole,
     SplitLeavesAGap,
     AuditIsSkipped,
     QuotaIsCountedAtSend,

@@ -1,54 +1,27 @@
 //! What is new: compares a row with what is remembered of its incident. The memory itself is the store's.
 
-use std::time::Duration;
+mod mark;
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use crate::core::changes::{self, Tellers};
 use crate::core::planted::{self, Mistake};
+use crate::core::seen::mark::Retold;
+pub use crate::core::seen::mark::{HASHES_MAX, Mark};
 use crate::model::delivery::ForSink;
-use crate::model::dialect::Dialect;
-use crate::model::digest::{Digest, Lists};
+use crate::model::digest::Lists;
 use crate::model::event::{Change, Event, Kind, Notes};
 use crate::model::hash::ContentHash;
-use crate::model::incident::{Fields, Head, Header, Row};
+use crate::model::incident::{Extent, Head, Header, Row};
 use crate::model::moment::Moment;
 use crate::model::names::{EventId, IncidentId, TenantName};
 use crate::model::timestamp::Timestamp;
 use crate::model::words::Vocabulary;
 
-/// Hashes remembered per incident at one time; the oldest gives way.
-pub const HASHES_MAX: usize = 8;
 /// A content that changes without moving `lastUpdateTime` makes at most one event in this time.
 pub const SAME_TIME_PAUSE: Duration = Duration::from_secs(600);
 /// A row dated more than this after the answer's `Date` is ahead of its time and is trusted with nothing but its content.
 pub const AHEAD: Duration = Duration::from_secs(5);
-
-/// What is remembered of one incident.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Mark {
-    /// The greatest `lastUpdateTime` seen.
-    pub time: Timestamp,
-    /// The contents seen at that time, newest last, [`HASHES_MAX`] at most.
-    pub hashes: Vec<ContentHash>,
-    /// The contents seen in rows without a usable time or ahead of theirs, newest last, [`HASHES_MAX`] at most.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub odd_hashes: Vec<ContentHash>,
-    /// The dialect of the contents at that time.
-    #[serde(default, skip_serializing_if = "is_defender")]
-    pub dialect: Dialect,
-    /// What `changes` compares.
-    pub fields: Fields,
-    /// And of its lists; none where a program wrote this that did not look at them, or where there was only a stub.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
-    /// When this was last written, on our own clock: `remember` counts from here.
-    pub written: Moment,
-}
-
-fn is_defender(dialect: &Dialect) -> bool {
-    *dialect == Dialect::Defender
-}
 
 /// What a row is, held against the mark of its incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +30,9 @@ pub enum Verdict {
     Known,
     /// Older than what is remembered: the answer of a replica that lags. Dropping it keeps the order per incident.
     Stale,
-    /// The revision that is remembered, in the words of the other API: no event, and the mark to write.
-    Translated(Box<Mark>),
+    /// The revision that is remembered, in the words of the other API, or known to be whole from now on: no event, and the mark to
+    /// write.
+    Noted(Box<Mark>),
     /// A new content at a known time, too soon after the last one; it is looked at again when it is read again.
     TooSoon,
     /// An event, and the mark to write with it in one batch.
@@ -131,7 +105,8 @@ pub fn id_of(row: &Row) -> IncidentId {
 /// Decides whether a row is new. `date` is the server's time of the answer it came in, `now` our own.
 ///
 /// New is a greater time, or the same time with a content not remembered there. Rows without a usable time, and rows
-/// [`AHEAD`] of the answer, are delivered once per content and leave the remembered time alone.
+/// [`AHEAD`] of the answer, are delivered once per content and leave the remembered time alone. What was told as a part or a stub
+/// is new once more where either API has more of it, and a part of what was told whole is nothing new.
 pub fn judge(mark: Option<&Mark>, row: &Row, date: Option<Timestamp>, now: Moment) -> Verdict {
     let ahead_counts = planted::is(Mistake::FutureRowMovesTime);
     match &row.head {
@@ -157,6 +132,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
             hashes: vec![row.hash],
             odd_hashes,
             dialect: header.dialect,
+            extent: mark::extent(row),
             fields: header.fields.clone(),
             digest: row.lists.as_ref().map(Lists::digest),
             written: now,
@@ -168,14 +144,20 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
         return Verdict::Stale;
     }
     let same_time = header.last_update == mark.time;
-    if is_told_by_the_other(mark, header) {
-        return Verdict::Translated(Box::new(translated(mark, row, header, now)));
+    match mark.telling().and_then(|told| told.retold(row, header)) {
+        Some(Retold::Translated) => return Verdict::Noted(Box::new(translated(mark, row, header, now))),
+        Some(Retold::Less) => return Verdict::Known,
+        None => {}
     }
     let seen = mark.hashes.contains(&row.hash) || planted::is(Mistake::SeenWithoutHash);
     if (same_time && seen) || planted::is(Mistake::SeenById) {
-        return Verdict::Known;
+        let was_all = mark.extent == Extent::Part && mark::extent(row) == Extent::Whole;
+        let whole = || Mark { extent: Extent::Whole, written: now, ..mark.clone() };
+        return if was_all { Verdict::Noted(Box::new(whole())) } else { Verdict::Known };
     }
-    if same_time && 1 < mark.hashes.len() && now.since(mark.written) < SAME_TIME_PAUSE {
+    // What was told in part waits for nothing where more of it comes.
+    let is_more = mark.extent < mark::extent(row);
+    if same_time && !is_more && 1 < mark.hashes.len() && now.since(mark.written) < SAME_TIME_PAUSE {
         return Verdict::TooSoon;
     }
     let mut next = mark.clone();
@@ -185,6 +167,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     remember(&mut next.hashes, row.hash);
     next.time = header.last_update;
     next.dialect = header.dialect;
+    next.extent = mark::extent(row);
     next.fields = header.fields.clone();
     next.written = now;
     let kind = changes::kind(&mark.fields, &header.fields);
@@ -198,14 +181,8 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     next.digest = row.lists.as_ref().map(Lists::digest);
     match news(row, next, kind, changes, false, (!same_time).then_some(header.last_update)) {
         Verdict::New(news) => Verdict::New(Box::new(News { compared, ..*news })),
-        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => verdict,
+        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_)) => verdict,
     }
-}
-
-/// Whether the revision that is remembered is told of by the other API.
-fn is_told_by_the_other(mark: &Mark, header: &Header) -> bool {
-    let is_there = !mark.hashes.is_empty() && header.last_update == mark.time;
-    is_there && mark.dialect != header.dialect && !planted::is(Mistake::OtherDialectIsNew)
 }
 
 /// The mark of a revision that the other API tells of in its own words: what changes next is told from these.
@@ -229,9 +206,11 @@ fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option
     if before.odd_hashes.contains(&row.hash) || before.hashes.contains(&row.hash) {
         return Verdict::Known;
     }
-    let is_told = |header: &&Header| is_told_by_the_other(&before, header);
-    if let Some(header) = ahead.filter(is_told) {
-        return Verdict::Translated(Box::new(translated(&before, row, header, now)));
+    let told = ahead.zip(before.telling());
+    match told.and_then(|(header, told)| Some((header, told.retold(row, header)?))) {
+        Some((header, Retold::Translated)) => return Verdict::Noted(Box::new(translated(&before, row, header, now))),
+        Some((_, Retold::Less)) => return Verdict::Known,
+        None => {}
     }
     let (kind, first_seen) = match (ahead, mark) {
         (Some(header), None) => changes::first_kind(header),
@@ -245,7 +224,7 @@ fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option
     let odd = why.or_else(|| Some("lastUpdateTime lies in the future".into()));
     match news(row, next, kind, Vec::new(), first_seen, None) {
         Verdict::New(news) => Verdict::New(Box::new(News { odd, ..*news })),
-        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => verdict,
+        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_)) => verdict,
     }
 }
 
@@ -273,6 +252,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::model::dialect::Dialect;
 
     const T0: &str = "2026-01-01T00:00:00Z";
     const T1: &str = "2026-01-01T00:00:01Z";
@@ -291,7 +271,7 @@ mod tests {
     fn new(verdict: Verdict) -> News {
         match verdict {
             Verdict::New(news) => *news,
-            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => {
+            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_)) => {
                 panic!("not new: {verdict:?}")
             }
         }
@@ -378,13 +358,57 @@ mod tests {
         Row::new(RawValue::from_string(json).expect("JSON"))
     }
 
+    fn noted(mark: &Mark, row: &Row) -> Mark {
+        match judged(Some(mark), row) {
+            Verdict::Noted(mark) => *mark,
+            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::New(_)) => panic!("{verdict:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_told_in_part_is_told_once_more_where_either_api_has_more_of_it() {
+        let part = |row: Row| Row { part: true, ..row };
+        let stub = |row: Row| Row { truncated: true, lists: None, ..row };
+        for less in [part(in_graph(T0, "active")), stub(in_graph(T0, "active"))] {
+            let first = new(judged(None, &less));
+            assert_eq!((first.mark.extent, judged(Some(&first.mark), &less)), (less.extent(), Verdict::Known));
+            let whole = new(judged(Some(&first.mark), &row(T0, "Active", 0)));
+            assert_eq!((whole.kind, whole.unseen_time, whole.mark.extent), (Kind::Updated, None, Extent::Whole));
+            assert_eq!(noted(&whole.mark, &in_graph(T0, "active")).extent, Extent::Whole, "it was told whole");
+        }
+        // Two parts, and the whole a moment later.
+        let first = new(judged(None, &part(row(T0, "Active", 0))));
+        let second = new(judged(Some(&first.mark), &part(row(T0, "Active", 1))));
+        new(judged(Some(&second.mark), &row(T0, "Active", 2)));
+        new(judged(Some(&second.mark), &in_graph(T0, "active")));
+    }
+
+    #[test]
+    fn a_part_that_turns_out_to_be_all_is_whole_from_then_on() {
+        let row = in_graph(T0, "active");
+        let first = new(judged(None, &Row { part: true, ..row.clone() }));
+        let whole = noted(&first.mark, &row);
+        assert_eq!((whole.extent, &whole.hashes), (Extent::Whole, &first.mark.hashes));
+        assert_eq!(judged(Some(&whole), &row), Verdict::Known);
+        noted(&whole, &self::row(T0, "Active", 0));
+    }
+
+    #[test]
+    fn a_part_of_what_was_told_whole_is_nothing_new_and_one_of_a_later_time_is() {
+        let part = |time: &str| Row { part: true, ..in_graph(time, "new") };
+        for whole in [row(T0, "Active", 0), in_graph(T0, "active")] {
+            let first = new(judged(None, &whole));
+            assert_eq!(judged(Some(&first.mark), &part(T0)), Verdict::Known);
+            assert_eq!(new(judged(Some(&first.mark), &part(T1))).mark.extent, Extent::Part);
+            let an_hour_ago = Some("2025-12-31T23:00:00Z".parse().expect("a time"));
+            assert_eq!(judge(Some(&first.mark), &part(T0), an_hour_ago, minute(0)), Verdict::Known);
+        }
+    }
+
     #[test]
     fn a_revision_that_the_other_api_tells_of_is_known_and_what_follows_is_told_from_its_words() {
         let first = new(judged(None, &row(T0, "Active", 0)));
-        let translated = |mark: &Mark, row: &Row| match judged(Some(mark), row) {
-            Verdict::Translated(mark) => *mark,
-            verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::New(_)) => panic!("{verdict:?}"),
-        };
+        let translated = noted;
         let there = translated(&first.mark, &in_graph(T0, "active"));
         assert_eq!((there.dialect, there.time), (Dialect::Graph, first.mark.time));
         assert_eq!(judged(Some(&there), &in_graph(T0, "active")), Verdict::Known);
@@ -395,6 +419,6 @@ mod tests {
         assert_eq!(judged(Some(&next.mark), &row(T0, "Active", 0)), Verdict::Stale);
         let an_hour_ago = Some("2025-12-31T23:00:00Z".parse().expect("a time"));
         let verdict = judge(Some(&first.mark), &in_graph(T0, "active"), an_hour_ago, minute(0));
-        assert_eq!(verdict, Verdict::Translated(Box::new(there)), "whatever the clock of the answer says");
+        assert_eq!(verdict, Verdict::Noted(Box::new(there)), "whatever the clock of the answer says");
     }
 }

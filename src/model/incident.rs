@@ -32,6 +32,21 @@ pub struct Row {
     /// The list cut its alerts short and says so by `alerts@odata.nextLink`: it is not whole, and must not be delivered as if it
     /// were. Never where `truncated` is.
     pub cut: bool,
+    /// The answer says that something is missing, and the alerts of this incident could not be asked for: it may lack some.
+    pub part: bool,
+}
+
+/// How much of an incident a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// Its id and times, see [`Row::truncated`].
+    Stub,
+    /// What there was of it, see [`Row::part`].
+    Part,
+    /// All.
+    #[default]
+    Whole,
 }
 
 /// The header of a row. An odd row is delivered all the same, once per content, and moves no clock.
@@ -144,7 +159,16 @@ impl Row {
             // An odd one, whose members cannot be told apart.
             Err(_) => raw.get().contains(ALERTS_BEHIND),
         };
-        Self { hash, lists, head: Head::of(wire), raw, repaired: false, truncated: false, cut }
+        Self { hash, lists, head: Head::of(wire), raw, repaired: false, truncated: false, cut, part: false }
+    }
+
+    /// How much of its incident it is.
+    pub const fn extent(&self) -> Extent {
+        match (self.truncated, self.part) {
+            (true, _) => Extent::Stub,
+            (false, true) => Extent::Part,
+            (false, false) => Extent::Whole,
+        }
     }
 
     /// The time of the last update, where it is usable.

@@ -122,7 +122,8 @@ impl Asker<'_> {
         let size_max = self.tenant.client.max_body_size();
         let Page { rows, date, mut incomplete } = page;
         // Graph says by 206 that something is missing and not where: it may be the alerts of one of several products.
-        let mut lacks_alerts = incomplete.is_some() && self.tenant.client.asks_for_alerts_apart();
+        let may_lack = incomplete.is_some();
+        let mut lacks_alerts = may_lack && self.tenant.client.asks_for_alerts_apart();
         let mut whole: Vec<Row> = Vec::with_capacity(rows.len());
         let (mut size, mut calls) = (0, false);
         for row in rows {
@@ -130,13 +131,13 @@ impl Asker<'_> {
             lacks_alerts &= self.has_spare_calls();
             calls |= !is_whole || lacks_alerts;
             let row = match (is_whole, lacks_alerts) {
-                (true, false) => Some(row),
+                (true, false) => Some(Row { part: may_lack, ..row }),
                 (true, true) => match self.listed(row.clone(), kept, &mut incomplete).await {
                     // A product that is away for hours must not hold up what is there: it comes as it is, and once more when it is
                     // whole. Where it is the sign-in that fails, no product was asked, and nothing is held up by asking again.
                     Err(Failed::Call(_)) if self.tenant.client.is_signed_in().await => {
                         lacks_alerts = false;
-                        Some(row)
+                        Some(Row { part: true, ..row })
                     }
                     completed => completed?,
                 },

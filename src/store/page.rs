@@ -74,13 +74,13 @@ pub(crate) fn commit(
         };
         let (news, is_new) = match (seen::judge(mark.as_ref(), &row, date, now), &again) {
             (Verdict::New(news), _) => (news, true),
-            (Verdict::Known | Verdict::TooSoon | Verdict::Translated(_), Some(_)) => {
+            (Verdict::Known | Verdict::TooSoon | Verdict::Noted(_), Some(_)) => {
                 match seen::judge(None, &row, date, now) {
                     Verdict::New(news) => (news, false),
-                    Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_) => continue,
+                    Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_) => continue,
                 }
             }
-            (Verdict::Translated(mark), None) => {
+            (Verdict::Noted(mark), None) => {
                 // Its event stays the one that was written with it.
                 let seq = store::seen::event_of(ledger, &mark_key)?.unwrap_or(outbox.totals.end);
                 pending.put(&mark_key, &Remembered { mark: (*mark).clone(), seq }.fitting());

@@ -222,7 +222,7 @@ mod tests {
     use crate::model::dialect::Dialect;
     use crate::model::digest::Digest;
     use crate::model::hash::ContentHash;
-    use crate::model::incident::Fields;
+    use crate::model::incident::{Extent, Fields};
     use crate::model::moment::Moment;
 
     fn same<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
@@ -270,11 +270,12 @@ mod tests {
 
         #[test]
         fn marks(time in time(), hashes in hashes(), odd_hashes in hashes(), written in moment(),
-                 status in text(), assignee in text(), graph in any::<bool>()) {
+                 status in text(), assignee in text(), graph in any::<bool>(), is_part in any::<bool>()) {
             let fields = Fields { status, assignee, ..Fields::default() };
             let dialect = if graph { Dialect::Graph } else { Dialect::Defender };
+            let extent = if is_part { Extent::Part } else { Extent::Whole };
             let digest = Some(Digest { tags: vec!["t".into()], tag_count: 1, ..Digest::default() });
-            same(&Remembered { mark: Mark { time, hashes, odd_hashes, dialect, fields, digest, written }, seq: Seq(9) });
+            same(&Remembered { mark: Mark { time, hashes, odd_hashes, dialect, extent, fields, digest, written }, seq: Seq(9) });
         }
 
         #[test]

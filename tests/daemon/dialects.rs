@@ -274,3 +274,50 @@ async fn while_a_product_is_away_its_incidents_come_as_they_are_and_whole_behind
     assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
     assert_eq!(place.arrivals("file").len(), 40, "each once as it was and once whole");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_in_part_comes_whole_from_the_other_api() {
+    let (mut place, sandbox) = (Place::new(), still(20, unlimited()).await);
+    sandbox.faults().often(Endpoint::GraphList, 1.0, Fault::Partial(Missing::Alerts));
+    sandbox.faults().often(Endpoint::GraphAlerts, 1.0, Fault::Status(504));
+    move_to(&mut place, Dialect::Graph, QUICK, &sandbox);
+    let daemon = Daemon::start(&place);
+    wait_for("every incident", || 20 <= place.arrivals("file").len());
+    assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
+    sandbox.faults().clear();
+    let seen = seen(&sandbox);
+    for dialect in [Dialect::Defender, Dialect::Graph] {
+        move_to(&mut place, dialect, QUICK, &sandbox);
+        let daemon = Daemon::start(&place);
+        let sweeps = || place.command(&["status", "--json"]).json()["tenants"]["contoso"]["rounds"].as_u64();
+        wait_for("everything whole", || 40 <= place.arrivals("file").len());
+        wait_for("a complete sweep", || Some(1) < sweeps());
+        assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
+        let arrivals = place.arrivals("file");
+        assert_eq!(arrivals.len(), 40, "each once in part and once whole");
+        for arrival in &arrivals[20..] {
+            let told = seen[&key(arrival)].told(Dialect::Defender, sandbox.tenant_id());
+            assert_eq!(arrival.incident.get(), told, "whole");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_what_came_whole_makes_no_event() {
+    let (place, sandbox) = (Place::speaking(Dialect::Graph), still(20, unlimited()).await);
+    // Every page of every sweep holds something.
+    let poll = QUICK.replace("overlap = \"1m\"", "overlap = \"20m\"");
+    place.configure(&[&poll, &place.tenant("contoso", &sandbox), &place.file_sink("file")]);
+    let daemon = Daemon::start(&place);
+    wait_for("every incident", || 20 <= place.arrivals("file").len());
+    sandbox.faults().often(Endpoint::GraphList, 1.0, Fault::Partial(Missing::Alerts));
+    sandbox.faults().often(Endpoint::GraphAlerts, 1.0, Fault::Status(504));
+    let parts = || sandbox.calls().answered(Endpoint::GraphList, 206);
+    let failures = || sandbox.calls().answered(Endpoint::GraphAlerts, 504);
+    wait_for("parts", || 20 <= parts() && 20 <= failures());
+    sandbox.faults().clear();
+    let whole = sandbox.calls().answered(Endpoint::GraphList, 200);
+    wait_for("whole pages", || whole + 10 <= sandbox.calls().answered(Endpoint::GraphList, 200));
+    assert_eq!(daemon.stop("TERM"), 0, "{}", place.text("daemon.log"));
+    assert_eq!(place.arrivals("file").len(), 20, "each once");
+}

@@ -263,7 +263,7 @@ const NOW: Moment = Moment::from_nanos(1_800_000_000_000_000_000);
 fn judged(mark: Option<&Mark>, row: &Row) -> News {
     match seen::judge(mark, row, None, NOW) {
         Verdict::New(news) => *news,
-        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Translated(_)) => {
+        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_)) => {
             panic!("{verdict:?}")
         }
     }
@@ -277,7 +277,7 @@ fn a_switch_of_the_api_tells_of_no_change() {
             let second = judged(Some(&first.mark), &row(to, "2026-11-21T00:00:01Z"));
             assert_eq!(second.changes, [], "{from} to {to}");
             let translated = seen::judge(Some(&first.mark), &row(to, "2026-11-21T00:00:00Z"), None, NOW);
-            assert!(matches!(translated, Verdict::Translated(_)), "{from} to {to}: {translated:?}");
+            assert!(matches!(translated, Verdict::Noted(_)), "{from} to {to}: {translated:?}");
         }
     }
 }

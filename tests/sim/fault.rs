@@ -145,11 +145,13 @@ faults! {
     Lacking = "206",
     /// What one provider has is missing for up to an hour, and answers say so.
     ProviderAway = "a provider that is away",
+    /// Incidents in an answer that lacks something come without their alerts, and the calls for these fail.
+    Part = "parts of incidents",
 }
 
 /// What only Graph does, and what there is only where it is asked.
 pub const OF_GRAPH: &[Fault] =
-    &[Fault::Switch, Fault::PoisonWithin, Fault::AlertsFail, Fault::Lacking, Fault::ProviderAway];
+    &[Fault::Switch, Fault::PoisonWithin, Fault::AlertsFail, Fault::Lacking, Fault::ProviderAway, Fault::Part];
 
 /// A set of kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,7 +13,7 @@ use crate::plan::SECOND;
 use crate::simulation::Simulation;
 use crate::sink::Complaint;
 use crate::trace::Shown;
-use crate::world::{NEVER, World};
+use crate::world::{NEVER, World, without_alerts};
 
 /// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,7 +98,9 @@ impl Simulation {
         for row in rows {
             let id = crate::core::seen::id_of(row);
             let incident = World::number_of(&id).and_then(|number| self.world.incidents.get(number));
-            let says = |revision: &&Revision| revision.rows().any(|other| other.raw.get() == row.raw.get());
+            let is_part = |other: &Row| row.part && without_alerts(other.raw.get()) == row.raw.get();
+            let is_it = |other: &Row| other.raw.get() == row.raw.get() || is_part(other);
+            let says = |revision: &&Revision| revision.rows().any(is_it);
             let Some((incident, revision)) =
                 incident.and_then(|incident| Some((incident, incident.revisions.iter().find(says)?)))
             else {
@@ -177,11 +179,12 @@ impl Simulation {
         keys.into_iter().any(|key| self.sinks[sink].has(key) || self.may_refuse(sink, key))
     }
 
-    /// Whether the very content has to be known: a third one at one time may be kept waiting.
+    /// Whether the very content has to be known: a third one at one time may be kept waiting, and a part is one.
     fn is_exact(&self, incident: &Incident) -> bool {
         let time = incident.newest().time;
         let contents = incident.revisions.iter().filter(|revision| revision.time == time).count();
-        contents <= 2 && !self.is_blurred(incident)
+        let most = if self.has(Fault::Part) { 1 } else { 2 };
+        contents <= most && !self.is_blurred(incident)
     }
 
     /// Contents that share a time cannot be told from each other's translations.

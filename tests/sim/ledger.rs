@@ -200,7 +200,7 @@ impl Ledger {
             let mark = self.marks.get(&id);
             let news = match seen::judge(mark.map(|(mark, _)| mark), &row, page.date, at.1) {
                 Verdict::New(news) => news,
-                Verdict::Translated(next) => {
+                Verdict::Noted(next) => {
                     // Its event stays the one that was written with it.
                     let seq = mark.map(|(_, seq)| *seq).unwrap_or_default();
                     let before = self.marks.insert(id.clone(), (*next, seq));

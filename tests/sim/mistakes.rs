@@ -145,6 +145,7 @@ pub const ALL: &[Mistake] = &[
         "a page that was asked for without them is taken as it is",
     ),
     core("a mark of the other API is none", InCore::OtherDialectIsNew, "what the other API tells of is new"),
+    core("a part counts as the whole", InCore::PartIsWhole, "what came without its alerts was told, whoever has them"),
     model("one acknowledgement for all sinks", Planted::OneAcknowledgement, "what one sink has counts for all"),
     model("acknowledge before send", Planted::AcknowledgeBeforeSend, "progress is durable before the events leave"),
     model(

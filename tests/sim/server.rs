@@ -128,6 +128,14 @@ impl Server {
             rows.retain(|_| self.dice.permille(500));
             lacks = true;
         }
+        if lacks && query.alerts == Alerts::Within && plan.faults.has(Fault::Part) {
+            for row in &mut rows {
+                if self.dice.permille(500) {
+                    counts.add(Fault::Part);
+                    *row = Row { part: true, ..bare(row) };
+                }
+            }
+        }
         let incomplete = lacks.then(|| "simulated: 206".to_owned());
         if self.happens(Fault::CutBody, plan, counts) {
             let kept = if self.dice.permille(500) { 0 } else { self.dice.place(rows.len() + 1) };
