@@ -1,17 +1,17 @@
 //! What is new: compares a row with what is remembered of its incident. The memory itself is the store's.
 
 mod mark;
+mod odd;
 
 use std::time::Duration;
 
 use crate::core::changes::{self, Tellers};
 use crate::core::planted::{self, Mistake};
 use crate::core::seen::mark::Retold;
-pub use crate::core::seen::mark::{HASHES_MAX, Mark};
+pub use crate::core::seen::mark::{HASHES_MAX, Mark, Telling};
 use crate::model::delivery::ForSink;
 use crate::model::digest::Lists;
 use crate::model::event::{Change, Event, Kind, Notes};
-use crate::model::hash::ContentHash;
 use crate::model::incident::{Extent, Head, Header, Row};
 use crate::model::moment::Moment;
 use crate::model::names::{EventId, IncidentId, TenantName};
@@ -110,27 +110,27 @@ pub fn id_of(row: &Row) -> IncidentId {
 pub fn judge(mark: Option<&Mark>, row: &Row, date: Option<Timestamp>, now: Moment) -> Verdict {
     let ahead_counts = planted::is(Mistake::FutureRowMovesTime);
     match &row.head {
-        Head::Odd { why, .. } => judge_odd(mark, row, None, Some(why.clone()), now),
+        Head::Odd { why, .. } => odd::judge(mark, row, None, Some(why.clone()), now),
         Head::Usual(header) if !ahead_counts && date.is_some_and(|date| date.later(AHEAD) < header.last_update) => {
-            judge_odd(mark, row, Some(header), None, now)
+            odd::judge(mark, row, Some(header), None, now)
         }
         Head::Usual(header) => judge_usual(mark, row, header, now),
     }
 }
 
 fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> Verdict {
-    // Delivered before, when it was ahead of its time.
-    if mark.is_some_and(|mark| mark.odd_hashes.contains(&row.hash)) {
-        return Verdict::Known;
+    if let Some(verdict) = mark.and_then(|mark| odd::known_ahead(mark, row, header, now)) {
+        return verdict;
     }
     // A mark that knows odd contents only has no time to compare with.
     let Some(mark) = mark.filter(|mark| !mark.hashes.is_empty()) else {
         let (kind, first_seen) = changes::first_kind(header);
-        let odd_hashes = mark.map(|mark| mark.odd_hashes.clone()).unwrap_or_default();
+        let odd = mark.cloned().unwrap_or_default();
         let mark = Mark {
             time: header.last_update,
             hashes: vec![row.hash],
-            odd_hashes,
+            odd_hashes: odd.odd_hashes,
+            ahead: odd.ahead,
             dialect: header.dialect,
             extent: mark::extent(row),
             fields: header.fields.clone(),
@@ -151,7 +151,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     }
     let seen = mark.hashes.contains(&row.hash) || planted::is(Mistake::SeenWithoutHash);
     if (same_time && seen) || planted::is(Mistake::SeenById) {
-        let was_all = mark.extent == Extent::Part && mark::extent(row) == Extent::Whole;
+        let was_all = mark.telling().is_some_and(|told| told.is_all_of_it(row));
         let whole = || Mark { extent: Extent::Whole, written: now, ..mark.clone() };
         return if was_all { Verdict::Noted(Box::new(whole())) } else { Verdict::Known };
     }
@@ -164,7 +164,7 @@ fn judge_usual(mark: Option<&Mark>, row: &Row, header: &Header, now: Moment) -> 
     if !same_time {
         next.hashes.clear();
     }
-    remember(&mut next.hashes, row.hash);
+    mark::push(&mut next.hashes, row.hash);
     next.time = header.last_update;
     next.dialect = header.dialect;
     next.extent = mark::extent(row);
@@ -197,37 +197,6 @@ fn translated(mark: &Mark, row: &Row, header: &Header, now: Moment) -> Mark {
     }
 }
 
-fn judge_odd(mark: Option<&Mark>, row: &Row, ahead: Option<&Header>, why: Option<String>, now: Moment) -> Verdict {
-    let before = mark.cloned().unwrap_or_default();
-    // A row ahead of a clock that lies is nothing new where something newer is known already.
-    if ahead.is_some_and(|header| header.last_update < before.time) {
-        return Verdict::Stale;
-    }
-    if before.odd_hashes.contains(&row.hash) || before.hashes.contains(&row.hash) {
-        return Verdict::Known;
-    }
-    let told = ahead.zip(before.telling());
-    match told.and_then(|(header, told)| Some((header, told.retold(row, header)?))) {
-        Some((header, Retold::Translated)) => return Verdict::Noted(Box::new(translated(&before, row, header, now))),
-        Some((_, Retold::Less)) => return Verdict::Known,
-        None => {}
-    }
-    let (kind, first_seen) = match (ahead, mark) {
-        (Some(header), None) => changes::first_kind(header),
-        (None, None) => (Kind::Created, false),
-        (Some(header), Some(mark)) => (changes::kind(&mark.fields, &header.fields), false),
-        (None, Some(_)) => (Kind::Updated, false),
-    };
-    let mut next = before;
-    remember(&mut next.odd_hashes, row.hash);
-    next.written = now;
-    let odd = why.or_else(|| Some("lastUpdateTime lies in the future".into()));
-    match news(row, next, kind, Vec::new(), first_seen, None) {
-        Verdict::New(news) => Verdict::New(Box::new(News { odd, ..*news })),
-        verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_)) => verdict,
-    }
-}
-
 fn news(
     row: &Row,
     mark: Mark,
@@ -240,13 +209,6 @@ fn news(
     Verdict::New(Box::new(News { id, mark, kind, changes, compared, first_seen, odd, unseen_time }))
 }
 
-fn remember(hashes: &mut Vec<ContentHash>, hash: ContentHash) {
-    if hashes.len() == HASHES_MAX {
-        hashes.remove(0);
-    }
-    hashes.push(hash);
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::value::RawValue;
@@ -254,21 +216,21 @@ mod tests {
     use super::*;
     use crate::model::dialect::Dialect;
 
-    const T0: &str = "2026-01-01T00:00:00Z";
-    const T1: &str = "2026-01-01T00:00:01Z";
+    pub(super) const T0: &str = "2026-01-01T00:00:00Z";
+    pub(super) const T1: &str = "2026-01-01T00:00:01Z";
 
-    fn row(time: &str, status: &str, detail: u32) -> Row {
+    pub(super) fn row(time: &str, status: &str, detail: u32) -> Row {
         let json = format!(
             r#"{{"incidentId":7,"createdTime":"{T0}","lastUpdateTime":"{time}","status":"{status}","detail":{detail}}}"#
         );
         Row::new(RawValue::from_string(json).expect("JSON"))
     }
 
-    fn minute(n: u64) -> Moment {
+    pub(super) fn minute(n: u64) -> Moment {
         Moment::from_nanos(0) + Duration::from_secs(60 * n)
     }
 
-    fn new(verdict: Verdict) -> News {
+    pub(super) fn new(verdict: Verdict) -> News {
         match verdict {
             Verdict::New(news) => *news,
             verdict @ (Verdict::Known | Verdict::Stale | Verdict::TooSoon | Verdict::Noted(_)) => {
@@ -277,7 +239,7 @@ mod tests {
         }
     }
 
-    fn judged(mark: Option<&Mark>, row: &Row) -> Verdict {
+    pub(super) fn judged(mark: Option<&Mark>, row: &Row) -> Verdict {
         judge(mark, row, None, minute(0))
     }
 
@@ -320,30 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn a_row_ahead_of_the_answer_comes_once_and_moves_no_time() {
-        let date = Some("2026-01-01T00:00:02Z".parse().expect("a time"));
-        let future = row("2030-01-01T00:00:00Z", "Active", 0);
-        let first = new(judge(None, &future, date, minute(0)));
-        assert_eq!((first.unseen_time, first.mark.time), (None, Timestamp::default()));
-        assert_eq!(judge(Some(&first.mark), &future, date, minute(0)), Verdict::Known);
-        let usual = new(judge(Some(&first.mark), &row(T1, "Active", 0), date, minute(0)));
-        assert_eq!(usual.unseen_time, Some(T1.parse().expect("a time")));
-        let date = Some("2031-01-01T00:00:00Z".parse().expect("a time"));
-        assert_eq!(judge(Some(&first.mark), &future, date, minute(0)), Verdict::Known, "its time has come");
-    }
-
-    #[test]
-    fn a_row_without_id_or_time_comes_once_per_content() {
-        let odd = |json: &str| Row::new(RawValue::from_string(json.into()).expect("JSON"));
-        let first = new(judged(None, &odd(r#"{"name":"a"}"#)));
-        assert!(first.id.as_str().starts_with("odd-") && first.odd.is_some());
-        assert_eq!(judged(Some(&first.mark), &odd(r#"{"name":"a"}"#)), Verdict::Known);
-        let timeless = new(judged(None, &odd(r#"{"incidentId":7}"#)));
-        assert_eq!(timeless.id.as_str(), "7");
-        new(judged(Some(&timeless.mark), &odd(r#"{"incidentId":7,"a":1}"#)));
-    }
-
-    #[test]
     fn no_more_than_eight_contents_are_remembered() {
         let mut mark = new(judged(None, &row(T0, "Active", 0))).mark;
         for n in 1..20 {
@@ -353,7 +291,7 @@ mod tests {
     }
 
     /// The same revision as [`row`] makes, in the words of Graph.
-    fn in_graph(time: &str, status: &str) -> Row {
+    pub(super) fn in_graph(time: &str, status: &str) -> Row {
         let json = format!(r#"{{"id":"7","lastUpdateDateTime":"{time}","status":"{status}"}}"#);
         Row::new(RawValue::from_string(json).expect("JSON"))
     }

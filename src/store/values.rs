@@ -219,6 +219,7 @@ mod tests {
     use super::*;
     use crate::core::courier::{Progress, Refusal};
     use crate::core::quota::QuotaState;
+    use crate::core::seen::{HASHES_MAX, Telling};
     use crate::model::dialect::Dialect;
     use crate::model::digest::Digest;
     use crate::model::hash::ContentHash;
@@ -245,6 +246,36 @@ mod tests {
 
     fn hashes() -> impl Strategy<Value = Vec<ContentHash>> {
         proptest::collection::vec(any::<u64>().prop_map(ContentHash::from_bits), 0..8)
+    }
+
+    #[test]
+    fn the_largest_mark_fits() {
+        // As long as they are cut to, and six bytes each in JSON.
+        let text = Some("\u{1}".repeat(128));
+        let fields = Fields {
+            status: text.clone(),
+            severity: text.clone(),
+            assignee: text.clone(),
+            classification: text.clone(),
+            determination: text.clone(),
+            redirected_to: text,
+        };
+        let time = Timestamp::from_ticks(u64::MAX);
+        let telling = Telling { time, dialect: Dialect::Graph, extent: Extent::Part };
+        let hashes = vec![ContentHash::from_bits(u64::MAX); HASHES_MAX];
+        let mark = Mark {
+            time,
+            odd_hashes: hashes.clone(),
+            hashes,
+            ahead: vec![telling; HASHES_MAX],
+            dialect: Dialect::Graph,
+            extent: Extent::Part,
+            fields,
+            digest: Some(Digest { tags: vec!["t".repeat(64); 8], ..Digest::default() }),
+            written: Moment::from_nanos(u64::MAX),
+        };
+        let value = encode(b"key", &Remembered { mark, seq: Seq(u64::MAX) }.fitting());
+        assert!(value.len() <= VALUE_MAX, "{}", value.len());
     }
 
     proptest! {
@@ -275,7 +306,9 @@ mod tests {
             let dialect = if graph { Dialect::Graph } else { Dialect::Defender };
             let extent = if is_part { Extent::Part } else { Extent::Whole };
             let digest = Some(Digest { tags: vec!["t".into()], tag_count: 1, ..Digest::default() });
-            same(&Remembered { mark: Mark { time, hashes, odd_hashes, dialect, extent, fields, digest, written }, seq: Seq(9) });
+            let ahead = odd_hashes.iter().map(|_| Telling { time, dialect, extent }).collect();
+            let mark = Mark { time, hashes, odd_hashes, ahead, dialect, extent, fields, digest, written };
+            same(&Remembered { mark, seq: Seq(9) });
         }
 
         #[test]

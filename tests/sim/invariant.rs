@@ -219,10 +219,10 @@ impl Simulation {
             let Some(number) = entry.incident else { continue };
             let revisions = self.world.incidents[number].revisions.iter_mut();
             let same = revisions.filter(|revision| revision.rows().any(|row| row.hash == entry.hash));
-            // Of what has no usable time, or one ahead of a clock that lied, the words alone are remembered.
+            // Of what has no usable time the words alone are remembered.
             same.for_each(|revision| {
                 revision.recorded = true;
-                revision.is_remembered |= entry.is_ordered;
+                revision.is_remembered |= entry.last_update.is_some();
             });
         }
         self.memory.recorded = newest;

@@ -23,6 +23,9 @@ pub struct Mark {
     /// The contents seen in rows without a usable time or ahead of theirs, newest last, [`HASHES_MAX`] at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub odd_hashes: Vec<ContentHash>,
+    /// What was told of those of them that had a time, which lay ahead of theirs: each time once, newest last, [`HASHES_MAX`] at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Telling>,
     /// The dialect of the contents at that time.
     #[serde(default, skip_serializing_if = "is_default")]
     pub dialect: Dialect,
@@ -48,11 +51,16 @@ pub(super) fn extent(row: &Row) -> Extent {
 }
 
 /// What was told of one revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Telling {
-    time: Timestamp,
-    dialect: Dialect,
-    extent: Extent,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Its `lastUpdateTime`.
+    pub time: Timestamp,
+    /// Who told of it last.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dialect: Dialect,
+    /// How much.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub extent: Extent,
 }
 
 /// What a row is beside what was told at its time.
@@ -70,9 +78,31 @@ impl Mark {
         let Self { time, dialect, extent, .. } = *self;
         (!self.hashes.is_empty()).then_some(Telling { time, dialect, extent })
     }
+
+    /// What was told of a row when it was ahead of its time.
+    pub(super) fn told_ahead(&self, header: &Header) -> Option<Telling> {
+        self.ahead.iter().find(|told| told.time == header.last_update).copied()
+    }
+
+    /// Adds the content of an odd row, and what it told where it has a time.
+    pub(super) fn add_odd(&mut self, row: &Row, ahead: Option<&Header>) {
+        if !self.odd_hashes.contains(&row.hash) {
+            push(&mut self.odd_hashes, row.hash);
+        }
+        if let Some(header) = ahead {
+            let (time, dialect, extent) = (header.last_update, header.dialect, extent(row));
+            self.ahead.retain(|told| told.time != time);
+            push(&mut self.ahead, Telling { time, dialect, extent });
+        }
+    }
 }
 
 impl Telling {
+    /// Whether this was told as a part, and a row of the same content shows that it was all.
+    pub(super) fn is_all_of_it(&self, row: &Row) -> bool {
+        self.extent == Extent::Part && extent(row) == Extent::Whole
+    }
+
     /// What a row is beside this; none where it is of another time, where it tells more, and where contents have to be compared.
     pub(super) fn retold(&self, row: &Row, header: &Header) -> Option<Retold> {
         let Self { time, dialect, extent: told } = *self;
@@ -92,6 +122,14 @@ impl Telling {
             Extent::Stub | Extent::Whole => Some(Retold::Translated),
         }
     }
+}
+
+/// Adds one to what is remembered; the oldest gives way.
+pub(super) fn push<T>(list: &mut Vec<T>, one: T) {
+    if list.len() == HASHES_MAX {
+        list.remove(0);
+    }
+    list.push(one);
 }
 
 #[cfg(test)]
@@ -144,8 +182,11 @@ mod tests {
         let mark: Mark = serde_json::from_str(json).expect("an old one");
         assert_eq!(mark.extent, Extent::Whole);
         assert_eq!(serde_json::to_string(&mark).expect("JSON"), json);
-        let part = Mark { extent: Extent::Part, ..mark };
+        let telling = |dialect, extent| Telling { time: Timestamp::from_ticks(8), dialect, extent };
+        let ahead = vec![telling(Dialect::Defender, Extent::Whole), telling(Dialect::Graph, Extent::Stub)];
+        let part = Mark { extent: Extent::Part, ahead, ..mark };
         let json = serde_json::to_string(&part).expect("JSON");
+        assert!(json.contains(r#""ahead":[{"time":8},{"time":8,"dialect":"graph","extent":"stub"}]"#), "{json}");
         assert!(json.contains(r#""extent":"part""#), "{json}");
         assert_eq!(serde_json::from_str::<Mark>(&json).expect("our own"), part);
     }
