@@ -2,7 +2,8 @@
 //! came, and proves that the pages join; asks nobody.
 //!
 //! Nothing is a snapshot: an alert that leaves moves those behind it up, and `$skip` would jump over one. So each page begins with the
-//! last alert of the one before, which has to be there, and no other alert may come twice.
+//! last alert of the one before, which has to be there, and no other alert may come twice. Nor is a short page without a link always
+//! the last: some servers cap in silence, so where there may be more the end is confirmed by a page that holds nothing new.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,10 +16,13 @@ use crate::model::hash::ContentHash;
 use crate::model::incident::{ALERTS_BEHIND, Head, Row};
 use crate::model::names::IncidentId;
 use crate::model::page::{AlertsPage, FetchError};
-use crate::model::parts::Parts;
+use crate::model::parts::{Parts, elements};
 
 /// Pages of one incident at most, which is about 5,000 alerts. What has more becomes a stub, as what is too large.
 pub const PAGES_MAX: u32 = 50;
+
+/// From so many alerts on the end of them is confirmed, whatever the list said: no server is known to cap its pages at fewer.
+const CONFIRMED_FROM: u32 = 10;
 
 /// What goes around the alerts of an incident.
 const AROUND_ALERTS: &str = ",\"alerts\":[]";
@@ -39,6 +43,8 @@ pub struct Completion {
     last: Option<u64>,
     /// All of them.
     known: HashSet<u64>,
+    /// Those that the list showed and that have not come yet.
+    listed: HashSet<u64>,
     pages: u32,
     repaired: bool,
     stage: Stage,
@@ -46,8 +52,10 @@ pub struct Completion {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// There may be more alerts.
+    /// There are more alerts, or none were read yet.
     Reading,
+    /// The server says that these are all, and there may be more all the same.
+    Confirming,
     /// These are all.
     Whole,
     /// The incident is over its limits, however many more there are.
@@ -55,7 +63,7 @@ enum Stage {
 }
 
 impl Completion {
-    /// Begins with what the list gave. What that holds of alerts counts for nothing.
+    /// Begins with what the list gave. What that holds of alerts counts for nothing, but that they have to come again.
     ///
     /// # Errors
     /// [`FetchError::Garbled`]: it has no id to ask by.
@@ -70,12 +78,15 @@ impl Completion {
             }
         };
         let stage = if row.truncated { Stage::Oversize } else { Stage::Reading };
+        let alerts_listed = Parts::of(row.raw.get());
+        let alerts_listed = elements(alerts_listed.as_ref().and_then(|parts| parts.get("alerts")));
         let mut completion = Self {
             size: 0,
             alerts: String::new(),
             count: 0,
             last: None,
             known: HashSet::new(),
+            listed: alerts_listed.into_iter().map(number).collect(),
             pages: 0,
             repaired: row.repaired,
             row,
@@ -94,13 +105,27 @@ impl Completion {
 
     /// Alerts to leave out of the next page; none where nothing more is needed.
     pub fn skip(&self) -> Option<u32> {
-        (self.stage == Stage::Reading).then(|| self.count.saturating_sub(1))
+        matches!(self.stage, Stage::Reading | Stage::Confirming).then(|| self.count.saturating_sub(1))
+    }
+
+    /// Whether the page that [`skip`](Self::skip) asks for is only asked for to be sure.
+    pub fn is_confirming(&self) -> bool {
+        self.stage == Stage::Confirming
+    }
+
+    /// The page that would confirm the end is not to be had in any way: what came is all that can come.
+    ///
+    /// # Errors
+    /// [`FetchError::Unavailable`]: it is not all that there was.
+    pub fn cannot_be_confirmed(&mut self) -> Result<(), FetchError> {
+        self.whole()
     }
 
     /// The page that [`skip`](Self::skip) asked for.
     ///
     /// # Errors
-    /// [`FetchError::Unavailable`]: it does not join the pages before it, so the incident has to be read anew.
+    /// [`FetchError::Unavailable`]: it does not join the pages before it, or what the list showed is not there at the end, so the
+    /// incident has to be read anew.
     pub fn read(&mut self, page: AlertsPage) -> Result<(), FetchError> {
         let AlertsPage { alerts, more, repaired } = page;
         let numbers: Vec<u64> = alerts.iter().map(|alert| number(alert.get())).collect();
@@ -119,18 +144,32 @@ impl Completion {
         for (alert, number) in alerts.iter().zip(numbers).skip(shared) {
             self.size += alert.get().len() as u64 + u64::from(0 < self.count);
             if self.size_max < self.size {
-                return self.end(Stage::Oversize);
+                return self.enter(Stage::Oversize);
             }
             self.alerts.push_str(alert.get());
             self.alerts.push(',');
             self.known.insert(number);
+            self.listed.remove(&number);
             self.count += 1;
             self.last = Some(number);
         }
-        match more {
-            false => self.end(Stage::Whole),
-            true if PAGES_MAX <= self.pages => self.end(Stage::Oversize),
-            true => Ok(()),
+        let may_be_more = shared < alerts.len() && self.is_doubtful();
+        match more || may_be_more {
+            false => self.whole(),
+            true if PAGES_MAX <= self.pages => self.enter(Stage::Oversize),
+            true => self.enter(if more { Stage::Reading } else { Stage::Confirming }),
+        }
+    }
+
+    /// Whether there may be more alerts though the server says nothing of them: the list hints at it, they are many, or it was so before.
+    fn is_doubtful(&self) -> bool {
+        self.row.cut || self.stage == Stage::Confirming || !self.listed.is_empty() || CONFIRMED_FROM <= self.count
+    }
+
+    fn whole(&mut self) -> Result<(), FetchError> {
+        match self.listed.is_empty() {
+            true => self.enter(Stage::Whole),
+            false => Err(self.broken("an alert that was listed with it is not among its alerts")),
         }
     }
 
@@ -151,7 +190,7 @@ impl Completion {
         let completed = match stage {
             Stage::Oversize if row.truncated => row.clone(),
             Stage::Oversize => rows::stub(&row.raw, ContentHash::of(&self.own()), *size),
-            Stage::Reading => return Err(self.broken("not all of its alerts were read")),
+            Stage::Reading | Stage::Confirming => return Err(self.broken("not all of its alerts were read")),
             Stage::Whole => {
                 let alerts = format!("[{}]", alerts.strip_suffix(',').unwrap_or(alerts));
                 let parts = Parts::of(row.raw.get()).map(|parts| parts.without(&[ALERTS_BEHIND]));
@@ -172,7 +211,7 @@ impl Completion {
         parts.map(|parts| parts.without(&["alerts", ALERTS_BEHIND]).text()).unwrap_or_default()
     }
 
-    const fn end(&mut self, stage: Stage) -> Result<(), FetchError> {
+    const fn enter(&mut self, stage: Stage) -> Result<(), FetchError> {
         self.stage = stage;
         Ok(())
     }

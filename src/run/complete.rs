@@ -224,6 +224,10 @@ impl Asker<'_> {
                 Err(Failed::Call(FetchError::TooLarge { .. })) => completion.page_is_too_large(),
                 // The token was thrown away: once more. A page may take longer than a token lasts.
                 Err(Failed::Call(FetchError::Unauthorized { .. })) if !has_new_token => has_new_token = true,
+                // It may be that so many are not skipped.
+                Err(Failed::Call(FetchError::Rejected { .. })) if completion.is_confirming() => {
+                    completion.cannot_be_confirmed()?;
+                }
                 // The list query is not what was refused, and nothing may be concluded about that.
                 Err(Failed::Call(FetchError::Rejected { why })) => {
                     let why = format!("the alerts of incident {}: {why}", completion.id());

@@ -67,7 +67,7 @@ impl Visit {
             return Err(self.broken());
         }
         let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let top = asked.top.unwrap_or(graph.top_default);
+        let top = asked.top.unwrap_or(graph.top_default).min(graph.alerts_page_max.unwrap_or(u64::MAX));
         let mut alerts =
             graph::alerts(row.facts.incident(), self.reader(), size(asked.skip), size(top.saturating_add(1)));
         let has_more = size(top) < alerts.len();

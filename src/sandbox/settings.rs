@@ -56,6 +56,8 @@ pub struct Graph {
     pub taste: Taste,
     /// The greatest `$top` of the alerts of an incident; their `$skip` is bounded like that of the list.
     pub alerts_top_max: u64,
+    /// Alerts on a page of them at most, whatever `$top` asks for. None: as many as it asks for.
+    pub alerts_page_max: Option<u64>,
     /// Whether there is a link to the next page, and where it leads.
     pub next_link: NextLink,
     /// A list with `$expand=alerts` that holds one of these incidents, by number, is answered with 500, whatever else is on it.
@@ -177,6 +179,7 @@ impl Default for Graph {
             // The ceiling of `$skip` is documented for its alerts, and was seen with incidents.
             taste: Taste { top_max: 50, skip_max: Some(500), refuses_lt: false, plus_is_space: true },
             alerts_top_max: 100,
+            alerts_page_max: None,
             next_link: NextLink::default(),
             poison_expanded: BTreeSet::new(),
             poison_alerts: BTreeSet::new(),

@@ -98,6 +98,71 @@ fn a_server_that_skips_nothing_or_never_ends_is_found_out() {
     assert!(completion.row().expect("a stub").truncated);
 }
 
+/// Completes an incident of ten alerts where a page has so many at most and nobody says that there are more. With the number of calls.
+fn completed_in_silence(listed: &str, page_max: usize) -> (Result<Row, FetchError>, u32) {
+    let all: Vec<_> = (0..10).map(alert).collect();
+    let mut completion = Completion::of(row(listed), 1 << 20).expect("an id");
+    let mut calls = 0;
+    while let Some(skip) = completion.skip() {
+        calls += 1;
+        let alerts = all.iter().skip(skip as usize).take(page_max).cloned().map(raw).collect();
+        if let Err(error) = completion.read(AlertsPage { alerts, ..AlertsPage::default() }) {
+            return (Err(error), calls);
+        }
+    }
+    (completion.row(), calls)
+}
+
+#[test]
+fn a_short_page_is_not_the_end_where_there_may_be_more() {
+    let check = |listed: String, page_max: usize, expected: (usize, u32)| {
+        let (completed, calls) = completed_in_silence(&listed, page_max);
+        let completed = completed.expect(&listed);
+        let parts = Parts::of(completed.raw.get()).expect("an object");
+        assert_eq!((elements(parts.get("alerts")).len(), calls), expected, "{listed}");
+    };
+    let listing = |alerts: &[usize]| alerts.iter().copied().map(alert).collect::<Vec<_>>().join(",");
+    // The list cut it: the end is confirmed.
+    check(format!("{{{HEAD},\"alerts\":[{}],{LINK}}}", listing(&[0, 1, 2, 3, 4])), 3, (10, 6));
+    check(format!("{{{HEAD},\"alerts\":[],{LINK}}}"), 3, (10, 6));
+    check(format!("{{{HEAD},\"alerts\":[],{LINK}}}"), 100, (10, 2));
+    // The list showed one that has not come.
+    check(format!("{{{HEAD},\"alerts\":[{}]}}", listing(&[7])), 3, (10, 6));
+    // It said nothing, and ten are many.
+    check(format!("{{{HEAD}}}"), 100, (10, 2));
+    // Nothing speaks of more.
+    check(format!("{{{HEAD},\"alerts\":[{}]}}", listing(&[0, 1, 2])), 3, (3, 1));
+}
+
+#[test]
+fn an_incident_without_an_alert_that_the_list_showed_is_not_whole() {
+    let check = |page_max: usize| {
+        let (completed, _) = completed_in_silence(&format!("{{{HEAD},\"alerts\":[{}]}}", alert(99)), page_max);
+        match completed {
+            Err(FetchError::Unavailable { after: None, why }) => assert!(why.contains("was listed with it"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    check(3);
+    check(100);
+    check(0);
+}
+
+#[test]
+fn an_end_that_cannot_be_confirmed_is_one_unless_something_is_missing() {
+    let check = |listed: usize, is_whole: bool| {
+        let listed = format!("{{{HEAD},\"alerts\":[{}],{LINK}}}", alert(listed));
+        let mut completion = Completion::of(row(&listed), 1 << 20).expect("an id");
+        assert!(!completion.is_confirming());
+        completion.read(page(&[alert(1)], 0)).expect("it joins");
+        assert!(completion.is_confirming());
+        assert_eq!(completion.cannot_be_confirmed().is_ok(), is_whole);
+        assert_eq!(completion.row().is_ok(), is_whole);
+    };
+    check(1, true);
+    check(2, false);
+}
+
 #[test]
 fn what_gets_too_large_is_a_stub_and_read_no_further() {
     let all: Vec<_> = (0..250).map(alert).collect();

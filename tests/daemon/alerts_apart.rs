@@ -9,6 +9,7 @@ use xdrelay::sandbox::calls::Endpoint;
 use xdrelay::sandbox::faults::Fault;
 use xdrelay::sandbox::incident::IncidentNumber;
 use xdrelay::sandbox::server::Sandbox;
+use xdrelay::sandbox::settings::NextLink;
 
 use crate::harness::{Daemon, Place, QUICK, still, unlimited, wait_for, web};
 
@@ -154,6 +155,45 @@ async fn incidents_that_come_cut_are_delivered_whole_whatever_happens_meanwhile(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_caps_the_alerts_in_silence_is_asked_on() {
+    let sandbox = still(5, unlimited()).await;
+    let now = sandbox.now().earlier(Duration::from_secs(20));
+    sandbox.world().create_sized(now, 60_000);
+    {
+        let graph = &mut sandbox.settings().graph;
+        (graph.expanded_max, graph.alerts_page_max, graph.next_link) = (Some(1), Some(3), NextLink::Missing);
+    }
+    let place = place_of(&sandbox, QUICK);
+    let daemon = Daemon::start(&place);
+    wait_for("all of them", || place.arrivals("file").len() == 6);
+    wait_for("a complete sweep", || 0 < passes(&place));
+    assert_eq!(status(&place)["quarantined"], 0, "{}", daemon.log());
+    assert_eq!(daemon.stop("TERM"), 0);
+    let behind = sandbox.calls().calls().any(|call| call.query.contains("$top=100&$skip=4"));
+    assert!(behind, "one has more than two pages of alerts");
+    check_arrivals(&place, &sandbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_behind_more_alerts_than_the_server_skips_is_taken_for_one() {
+    let sandbox = still(0, unlimited()).await;
+    let now = sandbox.now().earlier(Duration::from_secs(20));
+    sandbox.world().create_sized(now, 60_000);
+    {
+        let graph = &mut sandbox.settings().graph;
+        (graph.expanded_max, graph.taste.skip_max) = (Some(1), Some(3));
+    }
+    let place = place_of(&sandbox, QUICK);
+    let daemon = Daemon::start(&place);
+    wait_for("it", || place.arrivals("file").len() == 1);
+    wait_for("a complete sweep", || 0 < passes(&place));
+    assert_eq!(status(&place)["quarantined"], 0, "{}", daemon.log());
+    assert_eq!(daemon.stop("TERM"), 0);
+    assert!(0 < sandbox.calls().answered(Endpoint::GraphAlerts, 400), "it was not skipped");
+    check_arrivals(&place, &sandbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_paid_for_before_it_leaves_and_waits_for_nobody_at_the_end() {
     let sandbox = still(0, unlimited()).await;
     sandbox.settings().graph.expanded_max = Some(0);
@@ -221,7 +261,7 @@ async fn one_incident_is_printed_whole_even_by_its_parts() {
     sandbox.faults().next(Endpoint::GraphGet, 1, Fault::Status(500));
     check();
     let alone = sandbox.calls().arrived(Endpoint::GraphAlerts);
-    assert_eq!(alone, 2, "once cut, once apart");
+    assert_eq!(alone, 3, "once cut, to the end and to be sure of it, once apart");
     sandbox.faults().next(Endpoint::GraphAlerts, 1, Fault::Status(404));
     place.command(&["get", &number.to_string()]).expect(69, &["its alerts are not found"]);
     sandbox.settings().graph.poison_alerts.insert(number.0);
