@@ -220,7 +220,7 @@ async fn a_secret_goes_where_it_belongs_and_nowhere_else() {
     check("{ kind = 'api_key', key = @ }", "aWQ6azN5\n", "ApiKey aWQ6azN5").await;
     check("{ kind = 'basic', user = 'kim', password = @ }", "s3cret", "Basic a2ltOnMzY3JldA==").await;
     check("{ kind = 'bearer', token = @ }", "t0ken", "Bearer t0ken").await;
-    let mut empty = sink(cluster.origin(), "auth = { kind = 'bearer', token = { file = '/dev/null' } }");
-    let (found, why) = why(empty.deliver(&several(1..=1, 20)).await.expect_err("no secret"));
-    assert!(found == "pause" && why.contains("is empty") && cluster.take().is_empty(), "{why}");
+    let mut none = sink(cluster.origin(), "auth = { kind = 'bearer', token = { file = '/dev/null' } }");
+    let (found, why) = why(none.deliver(&several(1..=1, 20)).await.expect_err("no secret"));
+    assert!(found == "pause" && why.contains("no regular file") && cluster.take().is_empty(), "{why}");
 }

@@ -99,6 +99,7 @@ impl Reloader {
             let (names, tenants) = (some_of(&tenants, tenants.len()), tenants.len());
             tracing::warn!(tenants, names, %sink, "not read before the restart: a sink of theirs is new");
         }
+        self.tell_of_what_is_left(&wanted, &plan);
         self.apply(&wanted, &plan, accesses).await?;
         let Plan { added, changed, removed, restart_for, .. } = plan;
         let names = |names: &[TenantName]| (!names.is_empty()).then(|| some_of(names, names.len()));
@@ -115,6 +116,22 @@ impl Reloader {
         let tables = restart_for.join(", ");
         tracing::warn!(tables, "these parts of the configuration changed too, and count after a restart");
         Ok((ReloadOutcome::Partly, restart_for))
+    }
+
+    /// What waits for a sink of a tenant that it loses goes past it, and another sink may be past that already.
+    fn tell_of_what_is_left(&self, wanted: &Config, plan: &Plan) {
+        let newest = *self.around.store.newest().borrow();
+        for (name, before) in &self.running.sinks {
+            let Some(after) = wanted.sinks.get(name) else { continue };
+            let after = Sink { tenants: plan.taken_by(name, after), ..after.clone() };
+            let stay = self.running.tenants.keys().filter(|tenant| wanted.tenants.contains_key(*tenant));
+            let lost: Vec<_> = stay.filter(|tenant| before.takes(tenant) && !after.takes(tenant)).collect();
+            let is_behind = self.around.store.progress(name).is_ok_and(|progress| progress.acknowledged < newest);
+            if is_behind && !lost.is_empty() {
+                let (names, tenants) = (some_of(&lost, lost.len()), lost.len());
+                tracing::warn!(sink = %name, tenants, names, "what waits for this sink of tenants that it lost goes to nobody");
+            }
+        }
     }
 
     /// The new configuration, what is different in it, and how to reach whom it adds or changes. None where anything at all is

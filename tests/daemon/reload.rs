@@ -277,6 +277,37 @@ async fn what_a_tenant_left_in_the_outbox_goes_out_when_it_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_sink_that_loses_its_tenant_is_told_of_and_can_be_replayed() {
+    let (place, moves, stays) = (Place::new(), another(1, 5).await, another(2, 1).await);
+    let tables = [place.tenant("moves", &moves), place.tenant("stays", &stays)].concat();
+    let port = closed_port();
+    let siem = |tenants: &str| {
+        format!("[sinks.siem]\nkind = \"syslog\"\naddress = \"tcp://127.0.0.1:{port}\"\ntenants = {tenants}\n\n")
+    };
+    let file = |tenants: &str| format!("{}\ntenants = {tenants}\n\n", place.file_sink("file").trim_end());
+    let told = |daemon: &Daemon| {
+        let log = daemon.log();
+        log.lines().filter(|line| line.contains("goes to nobody")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    place.configure(&[QUICK, &tables, &siem("[\"moves\", \"stays\"]"), &file("[\"stays\"]")]);
+    let daemon = Daemon::start(&place);
+    wait_for("all to wait, and the file to be past it", || {
+        let taken = status(&place)["tenants"]["moves"]["events"]["created"] == 5;
+        taken && place.arrivals("file").len() == 1
+    });
+    place.configure(&[QUICK, &tables, &siem("[\"stays\"]"), &file("[\"moves\", \"stays\"]")]);
+    assert_eq!(reload(&place, &daemon)["outcome"], "applied", "{}", daemon.log());
+    let [line] = &told(&daemon)[..] else { panic!("{}", daemon.log()) };
+    assert!(line.contains("sink=siem") && line.contains("tenants=1 names=moves"), "{line}");
+    assert_eq!(reload(&place, &daemon)["outcome"], "applied");
+    assert_eq!(told(&daemon).len(), 1, "nothing is lost any more");
+    let replay = ["replay", "--since", "1d", "--tenant", "moves", "--sink", "file"];
+    place.command(&replay).expect(0, &["replayed 5 events"]);
+    wait_for("what it brings", || count(&place, "moves") == 5);
+    assert_eq!(daemon.stop("TERM"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_of_a_tenant_that_goes_ends_with_a_word() {
     let (place, leaves, stays) = (Place::new(), another(1, 5).await, another(2, 1).await);
     let (sink, stays_table) = (place.file_sink("file"), place.tenant("stays", &stays));
