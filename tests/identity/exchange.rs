@@ -222,7 +222,8 @@ async fn files_that_are_no_certificate_are_refused_with_a_remedy_and_without_a_r
     )
     .await;
     check(&file("large.pem", &"canary".repeat(20_000)), None, "larger than").await;
-    check(Path::new("/dev/zero"), None, "larger than").await;
+    check(Path::new("/dev/zero"), None, "no regular file").await;
+    check(&file("large.pem", &"x".repeat(70_000)), None, "larger than").await;
 }
 
 #[tokio::test]
