@@ -42,13 +42,18 @@ pub(crate) async fn lively() -> Sandbox {
 
 /// A sandbox in which nothing happens by itself, with so many incidents of the last minutes.
 pub(crate) async fn still(count: u32, settings: Settings) -> Sandbox {
-    filled(sandbox(Knobs { pace: Pace::default(), ..small() }, settings).await, count)
+    filled(sandbox(by_hand(), settings).await, count)
 }
 
 /// As [`still`] without quotas, each number another tenant than the usual one.
 pub(crate) async fn another(number: u32, count: u32) -> Sandbox {
     let tenant_id = format!("5a11d0b0-7e57-4000-8000-{number:012}");
-    filled(sandbox(Knobs { pace: Pace::default(), tenant_id, ..small() }, unlimited()).await, count)
+    filled(sandbox(Knobs { tenant_id, ..by_hand() }, unlimited()).await, count)
+}
+
+/// Nothing happens by itself, and what is made to happen has the time that it was given, and not now and then that of another.
+fn by_hand() -> Knobs {
+    Knobs { pace: Pace::default(), tie_rate: 0.0, ..small() }
 }
 
 fn filled(sandbox: Sandbox, count: u32) -> Sandbox {
