@@ -140,7 +140,7 @@ fn renewal(level: Level, error: &str, left: Option<f64>) -> Diagnosis {
     let headline = format!("the token cannot be renewed, and ends in {minutes:.0} min");
     Diagnosis::new(level, "renewal", headline).because(
         error,
-        "Everything is read until then. Put the credential right, see docs/credentials.md; it is tried again by itself, without a restart.",
+        "Everything is read until then. Put the credential right, see docs/credentials.md; it is tried again by itself; a secret below /run/credentials counts after systemctl restart xdrelay.",
     )
 }
 
@@ -286,6 +286,8 @@ mod tests {
         for diagnosis in [
             tenant(&refused("refused")),
             tenant(&refused("unauthorized")),
+            tenant(&|status| (status.renewal_error, status.renewal_refused) = (Some("expired".into()), true)),
+            tenant(&|status| status.renewal_error = Some("it cannot be read".into())),
             tenant(&|status| status.certificate_expires_seconds = Some(86_400.0)),
             tenant(&|status| status.certificate_expires_seconds = Some(-1.0)),
             of_sink(&paused, None, 0),

@@ -270,7 +270,7 @@ impl Topic {
             }
             Self::Late => "incidents become visible late: poll.overlap should be well above this",
             Self::CertificateEnds => {
-                "the certificate of the sign-in ends soon: put the next one there, it counts without a restart"
+                "the certificate of the sign-in ends soon: put the next one there; below /run/credentials it counts after a restart"
             }
             Self::GoesAround => "a replay goes around what cannot be read",
             Self::CannotRenew => "the token cannot be renewed: when it ends, nothing is read any more",
